@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Text to embeddings, in one process: the vectors that sentence-transformers
+ * gives for the same model directory.
+ *
+ *     fby_model_open --> fby_embed, fby_embed_submit, fby_tokenize ... --> fby_model_close
+ *
+ * The embedding of a text is a function of the text, the model, the precision
+ * and the instruction set: the same bits alone, in any batch, in any order, on
+ * any number of threads.
+ *
+ * Memory: everything is taken by fby_model_open(). fby_embed(), fby_embed_submit()
+ * and what they start allocate nothing.
+ *
+ * Threads: every function may be called from any thread, several at once, with
+ * the exception of fby_model_close(), which waits for nothing: no call may be
+ * running and no job unfinished.
+ *
+ * Options structs begin with `struct_size`, set to sizeof the struct (the
+ * *_INIT macros do it), so that they can grow. A NULL options pointer means the
+ * defaults.
+ */
+#ifndef FOREBAY_EMBED_H
+#define FOREBAY_EMBED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "forebay/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct fby_model fby_model;
+typedef struct fby_job fby_job;
+
+typedef enum fby_precision { FBY_PRECISION_F32 = 0 } fby_precision;
+
+typedef enum fby_side {
+    FBY_SIDE_RIGHT = 0, /* cut at the end */
+    FBY_SIDE_LEFT = 1   /* cut at the beginning */
+} fby_side;
+
+/* ---- opening ---- */
+
+typedef struct fby_model_options {
+    size_t struct_size;
+    fby_precision precision;
+    uint32_t threads;      /* at work at once; 0: the processors this process may use */
+    const char *cache_dir; /* packed weights; NULL: $XDG_CACHE_HOME/forebay or
+                            * ~/.cache/forebay; "": packed in memory, nothing written */
+    uint32_t max_jobs;     /* submitted and not yet freed, at most; 0: 64 */
+} fby_model_options;
+#define FBY_MODEL_OPTIONS_INIT                                                                     \
+    {                                                                                              \
+        sizeof(fby_model_options), FBY_PRECISION_F32, 0, NULL, 0                                   \
+    }
+
+/*
+ * Opens a Hugging Face model directory: *.safetensors, config.json,
+ * tokenizer.json or vocab.txt, and where present modules.json,
+ * sentence_bert_config.json, config_sentence_transformers.json, 1_Pooling and
+ * Dense modules. FBY_ENOENT, FBY_EFORMAT or FBY_EUNSUPPORTED name the file and
+ * the key or tensor at fault.
+ */
+FBY_API fby_status fby_model_open(const char *dir, const fby_model_options *options,
+                                  fby_model **model);
+
+/* NULL is fine. */
+FBY_API void fby_model_close(fby_model *model);
+
+typedef struct fby_model_info {
+    size_t struct_size;       /* set by the caller */
+    const char *architecture; /* "bert" */
+    const char *pooling;      /* "mean", "cls", "max", "last-token", "mean-sqrt-len" */
+    const char *isa;          /* kernels in use: "avx512" */
+    const char *precision;    /* "f32" */
+    const char *fingerprint;  /* 32 hexadecimal digits */
+    const char *packed_path;  /* the mapped file of packed weights; "" if in memory */
+    uint32_t dim;             /* of a vector as the model gives it */
+    uint32_t layers, heads, hidden, intermediate;
+    uint32_t vocabulary; /* tokens */
+    uint32_t max_tokens; /* a text is cut to this many, special ones included */
+    uint32_t threads;
+    bool normalizes;               /* the model's own last module is Normalize */
+    uint64_t weight_bytes;         /* of the weights file */
+    uint64_t flops_per_token;      /* floating-point operations a token, attention apart */
+    uint64_t flops_per_token_pair; /* and for each token pair (query, key) of a text */
+} fby_model_info;
+
+/* Strings live as long as the model. */
+FBY_API fby_status fby_model_get_info(const fby_model *model, fby_model_info *info);
+
+/* Floats in a vector. */
+FBY_API uint32_t fby_model_dim(const fby_model *model);
+
+/* ---- embedding ---- */
+
+/* Any bytes; what is not UTF-8 counts as U+FFFD, as in Python's
+ * errors="replace". `bytes` may be NULL when `size` is 0. */
+typedef struct fby_text {
+    const char *bytes;
+    size_t size;
+} fby_text;
+
+/* What became of a text. */
+typedef struct fby_text_info {
+    uint32_t tokens; /* used, special ones included */
+    bool truncated;  /* the text had more */
+    bool replaced;   /* it held invalid UTF-8 in the part that was used */
+} fby_text_info;
+
+typedef enum fby_normalize {
+    FBY_NORMALIZE_MODEL = 0, /* if the model ends with a Normalize module */
+    FBY_NORMALIZE_YES = 1,   /* to length 1; a zero vector stays zero */
+    FBY_NORMALIZE_NO = 2
+} fby_normalize;
+
+typedef struct fby_embed_options {
+    size_t struct_size;
+    fby_normalize normalize;
+    uint32_t dimensions;     /* first so many, renormalised if normalised; 0: all */
+    const char *prompt_name; /* of config_sentence_transformers.json; NULL: its default */
+    bool no_truncate;        /* refuse a text over the limit: FBY_ETOOLONG */
+    bool strict_utf8;        /* refuse invalid UTF-8: FBY_EENCODING */
+    fby_side truncate_side;
+    uint32_t max_tokens; /* cut a text to so many; 0: the model's limit */
+    uint32_t threads;    /* for this call, at most the model's; 0: the model's */
+} fby_embed_options;
+#define FBY_EMBED_OPTIONS_INIT                                                                     \
+    {                                                                                              \
+        sizeof(fby_embed_options), FBY_NORMALIZE_MODEL, 0, NULL, false, false, FBY_SIDE_RIGHT, 0,  \
+            0                                                                                      \
+    }
+
+/*
+ * Writes row i of `vectors`, shape (count, dimensions or dim), for texts[i];
+ * infos[i] too unless `infos` is NULL. Blocks until done, the calling thread
+ * working too. On failure (the message names the text's number) the contents of
+ * `vectors` and `infos` are unspecified.
+ */
+FBY_API fby_status fby_embed(fby_model *model, const fby_text *texts, size_t count,
+                             const fby_embed_options *options, float *vectors,
+                             fby_text_info *infos);
+
+/*
+ * The same without waiting: texts, their bytes, vectors and infos must stay
+ * until the job is done; options need not. `done`, unless NULL, is called once,
+ * from a thread of the model, with the job's status, and must not block.
+ * FBY_EAGAIN when max_jobs are unfinished or not yet freed.
+ */
+typedef void fby_job_done(fby_job *job, fby_status status, void *context);
+
+FBY_API fby_status fby_embed_submit(fby_model *model, const fby_text *texts, size_t count,
+                                    const fby_embed_options *options, float *vectors,
+                                    fby_text_info *infos, fby_job_done *done, void *context,
+                                    fby_job **job);
+
+/* FBY_EAGAIN while it runs, then its status; the message goes to this thread. */
+FBY_API fby_status fby_job_poll(fby_job *job);
+
+/* Waits at most `timeout_ms` (UINT32_MAX: without end); as fby_job_poll(). */
+FBY_API fby_status fby_job_wait(fby_job *job, uint32_t timeout_ms);
+
+/* Asks it to stop at the next layer; its status becomes FBY_ECANCELED unless
+ * all its texts were done. Returns at once. */
+FBY_API void fby_job_cancel(fby_job *job);
+
+/* Ends the use of `job`; waits for it first if it still runs. Not from `done`. */
+FBY_API void fby_job_free(fby_job *job);
+
+/* ---- tokens ---- */
+
+typedef struct fby_tokenize_options {
+    size_t struct_size;
+    bool no_special;  /* leave out [CLS] and [SEP] */
+    bool no_truncate; /* every token, whatever the model's limit */
+    fby_side truncate_side;
+    const char *prompt_name; /* as in fby_embed_options */
+} fby_tokenize_options;
+#define FBY_TOKENIZE_OPTIONS_INIT                                                                  \
+    {                                                                                              \
+        sizeof(fby_tokenize_options), false, false, FBY_SIDE_RIGHT, NULL                           \
+    }
+
+/*
+ * Writes the first `capacity` token ids of `text` to `ids` and their full
+ * number to `*count`: a count above the capacity says that some are missing, a
+ * NULL `ids` with capacity 0 only counts. `info` may be NULL.
+ */
+FBY_API fby_status fby_tokenize(const fby_model *model, fby_text text,
+                                const fby_tokenize_options *options, uint32_t *ids, size_t capacity,
+                                size_t *count, fby_text_info *info);
+
+/* The vocabulary's entry for `id`, "##ing"; NULL if there is none. Not
+ * terminated; lives as long as the model. */
+FBY_API const char *fby_token_piece(const fby_model *model, uint32_t id, size_t *size);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
