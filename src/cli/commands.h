@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every subcommand, each in the file of its name. */
+#ifndef FBY_CLI_COMMANDS_H
+#define FBY_CLI_COMMANDS_H
+
+#include "cli/command.h"
+
+extern const fby_cli_command fby_command_embed;
+extern const fby_cli_command fby_command_tokenize;
+extern const fby_cli_command fby_command_info;
+extern const fby_cli_command fby_command_bench;
+
+/* forebay bench X, in bench_X.c, listed in bench.c. */
+extern const fby_cli_command fby_bench_embed;
+
+#endif

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/say.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char *speaker = "forebay";
+
+void fby_say_as(const char *name)
+{
+    speaker = name;
+}
+
+void fby_say(const char *fmt, ...)
+{
+    /* A progress bar stands on the terminal's last line: write over it. */
+    const char *clear = isatty(STDERR_FILENO) ? "\r\033[K" : "";
+    char line[4096];
+    int used = snprintf(line, sizeof line - 1, "%s%s: ", clear, speaker);
+
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(line + used, sizeof line - 1 - (size_t)used, fmt, args);
+    va_end(args);
+    size_t size = strlen(line);
+    line[size++] = '\n';
+    if (write(STDERR_FILENO, line, size) < 0) {
+        /* Nowhere left to say it. */
+    }
+}
