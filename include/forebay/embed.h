@@ -148,7 +148,8 @@ FBY_API fby_status fby_embed(fby_model *model, const fby_text *texts, size_t cou
 /*
  * The same without waiting: texts, their bytes, vectors and infos must stay
  * until the job is done; options need not. `done`, unless NULL, is called once,
- * from a thread of the model, with the job's status, and must not block.
+ * from a thread of the model (for no texts at all, from this one), with the
+ * job's status, and must not block.
  * FBY_EAGAIN when max_jobs are unfinished or not yet freed.
  */
 typedef void fby_job_done(fby_job *job, fby_status status, void *context);

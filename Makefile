@@ -1,0 +1,62 @@
+# Short names for what people do; meson and ninja do the work. `make help` lists them.
+BUILD   := build
+PYTHON  ?= python3
+NINJA   := ninja -C $(BUILD)
+
+.DEFAULT_GOAL := all
+.PHONY: all help deps deps-all model run test sanitize asan tsan fuzz bench bench-texts spin lint format clean
+
+all: $(BUILD)/build.ninja ## build the command: build/forebay
+	@$(NINJA) --quiet
+
+help: ## list these targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+$(BUILD)/build.ninja: | deps
+	@meson setup $(BUILD) >/dev/null || { cat $(BUILD)/meson-logs/meson-log.txt; exit 1; }
+
+deps: ## install what building and running need (Debian packages)
+	@scripts/deps run
+
+deps-all: ## install what tests, lint and benches need as well
+	@scripts/deps run test lint bench
+
+model: ## fetch all-MiniLM-L6-v2 into models/
+	@scripts/get-model
+
+run: all model ## the main job, shown on real text
+	@$(PYTHON) scripts/demo.py $(BUILD)/forebay
+
+test: deps-test all model ## unit, integration and reference tests, a short run of each fuzz target
+	@meson test -C $(BUILD) --no-rebuild --print-errorlogs --no-suite spin
+	@$(MAKE) --no-print-directory fuzz SECONDS_EACH=$(or $(SECONDS_EACH),5)
+
+.PHONY: deps-test deps-lint deps-bench
+deps-test deps-lint deps-bench: deps-%: deps
+	@scripts/deps $*
+
+sanitize: asan tsan ## unit tests under ASan + UBSan, then under TSan
+
+asan tsan: deps-test model
+	@scripts/sanitize $@
+
+fuzz: deps-test ## run each fuzz target for SECONDS_EACH (60)
+	@scripts/fuzz $(or $(SECONDS_EACH),60)
+
+spin: deps-test all ## check the models of the concurrent protocols, and that their broken twins fail
+	@meson test -C $(BUILD) --no-rebuild --print-errorlogs --suite spin
+
+bench-texts: all model deps-bench ## make bench/texts/{short,medium,long,mixed}.txt
+	@$(PYTHON) bench/make_texts.py $(BUILD)/forebay
+
+bench: bench-texts ## texts/s and tokens/s on the four files, one thread and all
+	@scripts/bench $(BUILD)/forebay
+
+lint: deps-lint deps-test ## both compilers without a warning, formatting, clang-tidy, spelling
+	@scripts/lint
+
+format: ## clang-format every C file
+	@git ls-files '*.c' '*.h' | xargs clang-format -i
+
+clean: ## remove what was built; models/ stays
+	@rm -rf $(BUILD) build-*

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Opening, closing and describing a model: the public side. */
+#include "engine/model.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bits.h"
+#include "engine/options.h"
+
+/*
+ * Tokens a batch: enough rows that the weights, read once a batch, cost little
+ * beside the arithmetic, few enough that activations stay near the level 2
+ * cache. A text longer than this is a batch of its own.
+ */
+enum { BATCH_TOKENS = 256, JOBS_DEFAULT = 64, JOBS_MAX = 1 << 16, THREADS_MAX = 1024 };
+
+static fby_status check_options(const fby_model_options *options)
+{
+    if (options->precision != FBY_PRECISION_F32)
+        return fby_error(FBY_EUNSUPPORTED, "precision %d: only f32 is built",
+                         (int)options->precision);
+    if (options->threads > THREADS_MAX)
+        return fby_error(FBY_EINVAL, "threads is %u, at most %d", options->threads, THREADS_MAX);
+    if (options->max_jobs > JOBS_MAX)
+        return fby_error(FBY_EINVAL, "max_jobs is %u, at most %d", options->max_jobs, JOBS_MAX);
+    return FBY_OK;
+}
+
+static fby_status open_with(fby_model *model, const char *dir, const fby_model_options *options)
+{
+    fby_status status = fby_isa_select(&model->isa);
+    if (status != FBY_OK)
+        return status;
+    status = fby_encoder_open(dir, model->isa, options->cache_dir, &model->encoder);
+    if (status != FBY_OK)
+        return status;
+    fby_encoder_get_info(model->encoder, &model->info);
+    model->threads = options->threads != 0 ? options->threads : fby_cpu_count();
+
+    uint32_t budget = (uint32_t)fby_max_size(BATCH_TOKENS, model->info.max_tokens);
+    uint32_t max_jobs = options->max_jobs != 0 ? options->max_jobs : JOBS_DEFAULT;
+    return fby_engine_create(model->encoder, fby_kernels_for(model->isa), model->threads, budget,
+                             max_jobs, &model->engine);
+}
+
+fby_status fby_model_open(const char *dir, const fby_model_options *given, fby_model **out)
+{
+    fby_model_options options = FBY_MODEL_OPTIONS_INIT;
+    fby_status status = fby_options_read(&options, sizeof options, given, "fby_model_options");
+    if (status == FBY_OK)
+        status = check_options(&options);
+    if (status != FBY_OK)
+        return status;
+
+    fby_model *model = calloc(1, sizeof *model);
+    if (model == NULL)
+        return fby_error(FBY_ENOMEM, "no memory for a model");
+    status = open_with(model, dir, &options);
+    if (status != FBY_OK) {
+        fby_model_close(model);
+        return status;
+    }
+    *out = model;
+    return FBY_OK;
+}
+
+void fby_model_close(fby_model *model)
+{
+    if (model == NULL)
+        return;
+    fby_engine_destroy(model->engine);
+    fby_encoder_close(model->encoder);
+    free(model);
+}
+
+uint32_t fby_model_dim(const fby_model *model)
+{
+    return model->info.dim;
+}
+
+fby_status fby_model_get_info(const fby_model *model, fby_model_info *out)
+{
+    const fby_encoder_info *info = &model->info;
+    size_t given = out->struct_size;
+    if (given < sizeof given)
+        return fby_error(FBY_EINVAL, "fby_model_info.struct_size is %zu: set it to its sizeof",
+                         given);
+
+    const fby_model_info full = {
+        .struct_size = given,
+        .architecture = info->architecture,
+        .pooling = info->pooling,
+        .isa = fby_kernels_for(model->isa)->name,
+        .precision = "f32",
+        .fingerprint = info->fingerprint,
+        .packed_path = info->packed_path,
+        .dim = info->dim,
+        .layers = info->layers,
+        .heads = info->heads,
+        .hidden = info->hidden,
+        .intermediate = info->intermediate,
+        .vocabulary = fby_tokenizer_vocabulary(fby_encoder_tokenizer(model->encoder)),
+        .max_tokens = info->max_tokens,
+        .threads = model->threads,
+        .normalizes = info->normalizes,
+        .weight_bytes = info->weight_bytes,
+        .flops_per_token = info->flops_per_token,
+        .flops_per_token_pair = info->flops_per_token_pair,
+    };
+    memcpy(out, &full, fby_min_size(given, sizeof full));
+    return FBY_OK;
+}
