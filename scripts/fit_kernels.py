@@ -1,0 +1,119 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Fits the polynomials of src/compute/coefficients.h: python3 scripts/fit_kernels.py > that file.
+
+Needs mpmath (Debian: python3-mpmath). Remez's exchange algorithm in 40 digits; the errors printed
+are those of the polynomial before its coefficients are rounded to f32.
+"""
+import struct
+
+from mpmath import cos, erfc, lu_solve, matrix, mp, mpf, nstr, pi, sqrt
+
+mp.dps = 40
+GELU_END = mpf("5.2")  # x Phi(-x) is 5.2e-7 there, and taken as 0 beyond
+GELU_INTERVALS = 31  # and one of zeros
+
+
+def remez(f, weight, a, b, powers, rounds=10, grid=800):
+    """Coefficients of x**p, p in `powers`, least in max |weight (f - polynomial)| on [a, b]."""
+    n = len(powers)
+    nodes = [(a + b) / 2 - (b - a) / 2 * cos(pi * (k + mpf(1) / 2) / (n + 1)) for k in range(n + 1)]
+    points = [a + (b - a) * mpf(i) / grid for i in range(grid + 1)]
+    values = [(f(x), weight(x)) for x in points]
+    for _ in range(rounds):
+        left, right = matrix(n + 1, n + 1), matrix(n + 1, 1)
+        for i, x in enumerate(nodes):
+            for j, p in enumerate(powers):
+                left[i, j] = x**p
+            left[i, n] = (-1) ** i / weight(x)
+            right[i] = f(x)
+        solution = lu_solve(left, right)
+        c = [solution[j] for j in range(n)]
+        errors = [w * (v - sum(cj * x**p for cj, p in zip(c, powers)))
+                  for x, (v, w) in zip(points, values)]
+        extrema = []
+        for x, e in zip(points, errors):
+            if extrema and (e > 0) == (extrema[-1][1] > 0):
+                if abs(e) > abs(extrema[-1][1]):
+                    extrema[-1] = (x, e)
+            else:
+                extrema.append((x, e))
+        while len(extrema) > n + 1:
+            extrema.pop(0 if abs(extrema[0][1]) < abs(extrema[-1][1]) else -1)
+        if len(extrema) < n + 1:
+            break
+        nodes = [x for x, _ in extrema]
+    return c, max(abs(e) for e in errors)
+
+
+def one(_):
+    return mpf(1)
+
+
+def tail(x):
+    """x Phi(-x): what GELU falls short of max(x, 0), an even function of x."""
+    return x * erfc(x / sqrt(mpf(2))) / 2
+
+
+def f32(x):
+    return struct.unpack("f", struct.pack("f", float(x)))[0]
+
+
+def literal(x):
+    text = f32(x).hex()
+    mantissa, exponent = text.split("p")
+    mantissa = mantissa.rstrip("0")
+    return ("0.0" if f32(x) == 0 else (mantissa + "0" if mantissa.endswith(".") else mantissa)
+            + "p" + exponent) + "f"
+
+
+def lines(coefficients):
+    return "    " + ", ".join(literal(c) for c in coefficients)
+
+
+def main():
+    exp2, exp2_error = remez(lambda x: mpf(2) ** x - 1, lambda x: mpf(2) ** -x, -mpf(1) / 2,
+                             mpf(1) / 2, list(range(1, 7)))
+    gelu, gelu_error = remez(lambda v: tail((v + 1) * GELU_END / 2), one, mpf(-1), mpf(1),
+                             list(range(15)))
+    step = GELU_END / (GELU_INTERVALS - mpf(1) / 2)
+    table, table_error = [], mpf(0)
+    for i in range(GELU_INTERVALS):
+        if i == 0:  # its left half is never used; GELU(0) is 0
+            c, e = remez(lambda r: tail(r * step), one, mpf(0), mpf(1) / 2, [1, 2, 3])
+            c = [mpf(0)] + c
+        else:
+            c, e = remez(lambda r: tail((r + i) * step), one, -mpf(1) / 2, mpf(1) / 2,
+                         [0, 1, 2, 3])
+        table.append(c)
+        table_error = max(table_error, e)
+    table.append([mpf(0)] * 4)
+
+    print(f"""/* SPDX-License-Identifier: Apache-2.0 */
+/* Written by scripts/fit_kernels.py: minimax polynomials by Remez's exchange algorithm. */
+#ifndef FBY_COMPUTE_COEFFICIENTS_H
+#define FBY_COMPUTE_COEFFICIENTS_H
+
+/* 2^r on [-1/2, 1/2], c[0] + c[1] r + …: relative error {nstr(exp2_error, 2)}, none at 0. */
+static const float fby_exp2_coefficients[7] = {{
+{lines([mpf(1)] + exp2)},
+}};
+
+/* x Phi(-x), Phi the normal distribution's, on [0, {nstr(GELU_END, 3)}] as a polynomial in v,
+ * x = (v + 1) {nstr(GELU_END / 2, 3)}: error {nstr(gelu_error, 2)}, and {nstr(tail(GELU_END), 2)} is left beyond. */
+#define FBY_GELU_END {nstr(GELU_END, 3)}f
+static const float fby_gelu_coefficients[15] = {{
+{lines(gelu)},
+}};
+
+/* The same by {GELU_INTERVALS} cubics in r, x = (i + r) step, |r| <= 1/2, and one of zeros; power by power:
+ * error {nstr(table_error, 2)}. */
+#define FBY_GELU_STEPS_PER_UNIT {literal(1 / step)}
+static const float fby_gelu_table[4][32] = {{""")
+    for power in range(4):
+        print("    {" + lines([c[power] for c in table]) + "},")
+    print("};\n\n#endif")
+
+
+if __name__ == "__main__":
+    main()

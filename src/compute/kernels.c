@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "compute/kernels.h"
+
+#include <stdalign.h>
+
+#include "base/bits.h"
+#include "base/clock.h"
+#include "compute/tables.h"
+
+const fby_kernels *fby_kernels_for(fby_isa isa)
+{
+    switch (isa) {
+    default:
+        return &fby_kernels_c;
+    }
+}
+
+uint32_t fby_kernels_block_rows(const fby_kernels *kernels, uint32_t rows, uint32_t widest)
+{
+    uint32_t tile = kernels->row_tile;
+    uint32_t fitting =
+        fby_cpu_l2_bytes() / 2 / (widest != 0 ? widest : 1) / (uint32_t)sizeof(float);
+    uint32_t most = fitting > tile ? fitting / tile * tile : tile;
+    uint32_t parts = rows > most ? fby_div_up_u32(rows, most) : 1;
+    uint32_t even = fby_div_up_u32(fby_div_up_u32(rows != 0 ? rows : 1, parts), tile) * tile;
+    return fby_min_u32(even, most);
+}
+
+typedef uint64_t (*peak_loop)(uint64_t rounds, float sink[FBY_PEAK_SINK]);
+
+static peak_loop peak_loop_for(fby_isa isa)
+{
+    switch (isa) {
+    default:
+        return fby_c_peak_loop;
+    }
+}
+
+double fby_kernels_peak(fby_isa isa)
+{
+    enum { RUNS = 16, RUN_NS = 3000000 };
+    alignas(64) float sink[FBY_PEAK_SINK];
+    peak_loop loop = peak_loop_for(isa);
+    double best = 0.0;
+    uint64_t rounds = 1024;
+
+    for (int run = 0; run < RUNS;) {
+        for (int i = 0; i < FBY_PEAK_SINK; i++)
+            sink[i] = 0.5f;
+        uint64_t start = fby_now_ns();
+        uint64_t operations = loop(rounds, sink);
+        uint64_t took = fby_now_ns() - start;
+        if (took < RUN_NS && rounds < UINT64_MAX / 2) {
+            rounds *= 2;
+            continue;
+        }
+        double rate = (double)operations * 1e9 / (double)took;
+        best = rate > best ? rate : best;
+        run++;
+    }
+    return best;
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The tables that fby_kernels_for() chooses from, and each instruction set's measured peak:
+ * what compute/kernels.h hides. Only call those whose instruction set is available. */
+#ifndef FBY_COMPUTE_TABLES_H
+#define FBY_COMPUTE_TABLES_H
+
+#include "compute/kernels.h"
+
+extern const fby_kernels fby_kernels_c;
+
+/* Runs multiply-adds of the instruction set in a loop of `rounds`; returns how many floating-point
+ * operations that was. What the accumulators hold goes to `sink`, 64-byte aligned. */
+enum { FBY_PEAK_SINK = 16 * 32 };
+uint64_t fby_c_peak_loop(uint64_t rounds, float sink[FBY_PEAK_SINK]);
+
+#endif
