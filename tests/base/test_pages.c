@@ -8,17 +8,17 @@
 
 static int maps_until_failure = -1; /* negative: none fails */
 
-void *__real_mmap(void *address, size_t size, int protection, int flags, int file, off_t offset);
-void *__wrap_mmap(void *address, size_t size, int protection, int flags, int file, off_t offset);
+void *__real_mmap64(void *address, size_t size, int protection, int flags, int file, off_t offset);
+void *__wrap_mmap64(void *address, size_t size, int protection, int flags, int file, off_t offset);
 
-void *__wrap_mmap(void *address, size_t size, int protection, int flags, int file, off_t offset)
+void *__wrap_mmap64(void *address, size_t size, int protection, int flags, int file, off_t offset)
 {
     if (maps_until_failure == 0) {
         errno = ENOMEM;
         return MAP_FAILED;
     }
     maps_until_failure--;
-    return __real_mmap(address, size, protection, flags, file, offset);
+    return __real_mmap64(address, size, protection, flags, file, offset);
 }
 
 static long page_faults(void)
