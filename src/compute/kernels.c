@@ -10,6 +10,12 @@
 const fby_kernels *fby_kernels_for(fby_isa isa)
 {
     switch (isa) {
+#if defined(__x86_64__)
+    case FBY_ISA_AVX512:
+    case FBY_ISA_AVX512VNNI:
+    case FBY_ISA_AVX512BF16:
+        return &fby_kernels_avx512;
+#endif
     default:
         return &fby_kernels_c;
     }
@@ -31,6 +37,12 @@ typedef uint64_t (*peak_loop)(uint64_t rounds, float sink[FBY_PEAK_SINK]);
 static peak_loop peak_loop_for(fby_isa isa)
 {
     switch (isa) {
+#if defined(__x86_64__)
+    case FBY_ISA_AVX512:
+    case FBY_ISA_AVX512VNNI:
+    case FBY_ISA_AVX512BF16:
+        return fby_avx512_peak_loop;
+#endif
     default:
         return fby_c_peak_loop;
     }

@@ -50,7 +50,7 @@ typedef enum fby_activation {
  */
 typedef struct fby_linear {
     const void *packed; /* 64-byte aligned */
-    uint32_t n, k; /* outputs, inputs: 1 … FBY_LINEAR_MAX */
+    uint32_t n, k;      /* outputs, inputs: 1 … FBY_LINEAR_MAX */
 } fby_linear;
 
 typedef struct fby_layer_norm {
@@ -87,12 +87,11 @@ typedef struct fby_kernels {
     /* Bytes of 64-byte aligned scratch that attention() wants for a text of at most `tokens`. */
     size_t (*attention_scratch)(uint32_t tokens, uint32_t head_dim);
     /*
-     * One text: q, k and v are (tokens, heads head_dim) each, `ld` floats from row to row: the three
-     * thirds of a fused product's rows, or from a head on, some of the heads;
-     * out (tokens, heads head_dim) = softmax(q kᵀ scale) v, head by head (Vaswani et al. 2017).
-     * Blocked over keys with a running maximum and sum (Milakov and Gimelshein 2018), the blocks
-     * counted from the text's first token. tokens and head_dim are at least 1; out is none of the
-     * inputs.
+     * One text: q, k and v are (tokens, heads head_dim) each, `ld` floats from row to row: the
+     * three thirds of a fused product's rows, or from a head on, some of the heads; out (tokens,
+     * heads head_dim) = softmax(q kᵀ scale) v, head by head (Vaswani et al. 2017). Blocked over
+     * keys with a running maximum and sum (Milakov and Gimelshein 2018), the blocks counted from
+     * the text's first token. tokens and head_dim are at least 1; out is none of the inputs.
      */
     void (*attention)(const float *q, const float *k, const float *v, size_t ld, uint32_t tokens,
                       uint32_t heads, uint32_t head_dim, float scale, void *scratch, float *out,

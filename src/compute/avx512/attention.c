@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Attention of one text, head by head, in blocks of 256 keys.
+ *
+ *     for each block of keys                        (one for most texts)
+ *         keys turned into panels (head_dim, 32)    16 x 16 transposes in registers
+ *         for each tile of queries, 1 … 14
+ *             scores  = q keysᵀ                     tile by panel, to scratch
+ *             weights = exp2(factor (scores - max)) row by row, in place
+ *             out     = out rescale + weights v     tile by 32 columns of v where they lie
+ *
+ * Both products are the tile of linear.c: 2 h accumulators, two vectors of the right side, one
+ * element of the left. A row's running maximum and sum, and its part of `out`, see the blocks in
+ * order (Milakov and Gimelshein 2018), so they depend on the text alone.
+ *
+ * Scratch: keys (256, head_dim) | scores (14, 272) | maximum (tokens) | sum (tokens): 48 KiB and 8
+ * bytes a token at head_dim 32.
+ */
+#include <math.h>
+#include <stdbool.h>
+
+#include "base/bits.h"
+#include "compute/avx512/avx512.h"
+#include "compute/avx512/vector.h"
+
+enum { KEYS = 256, PANEL = 32, TILE = FBY_AVX512_ROWS, SCORE_LD = KEYS + 16 };
+
+typedef struct head {
+    const float *q, *k, *v;
+    size_t ld;
+    uint32_t tokens, dim;
+    float factor; /* scale log2(e) */
+    float *keys, *scores, *maximum, *sum;
+    float *out;
+    size_t ldo;
+} head;
+
+/* out (rows, up to 32) = (out rescale + x (rows, k) b (k, up to 32)) finish. */
+typedef struct product {
+    const float *x;
+    size_t ldx;
+    const float *b;
+    size_t ldb;
+    size_t k;
+    const float *rescale, *finish; /* (rows); NULL: out's old value does not count, is not scaled */
+    float *out;
+    size_t ldo;
+    __mmask16 lanes[2]; /* of b's columns that exist */
+} product;
+
+size_t fby_avx512_attention_scratch(uint32_t tokens, uint32_t head_dim)
+{
+    size_t floats = (size_t)KEYS * head_dim + TILE * SCORE_LD + 2 * (size_t)tokens;
+    return fby_align_up(floats * sizeof(float), 64);
+}
+
+FBY_INLINE void run_product(const product *t, const int rows, const int vectors)
+{
+    __m512 acc[TILE][2];
+    const float *x = t->x, *b = t->b;
+    const size_t ldx = t->ldx, ldb = t->ldb;
+    const __mmask16 lanes[2] = {t->lanes[0], t->lanes[1]};
+    float *out = t->out;
+
+    FBY_UNROLL for (int row = 0; row < rows; row++) FBY_UNROLL for (int i = 0; i < vectors; i++)
+        acc[row][i] = _mm512_setzero_ps();
+    if (t->rescale != NULL)
+        FBY_UNROLL for (int row = 0; row < rows; row++)
+        {
+            __m512 by = _mm512_set1_ps(t->rescale[row]);
+            FBY_UNROLL for (int i = 0; i < vectors; i++)
+            {
+                const float *from = out + (size_t)row * t->ldo + 16 * i;
+                acc[row][i] = _mm512_mul_ps(_mm512_maskz_loadu_ps(lanes[i], from), by);
+            }
+        }
+
+    FBY_NO_UNROLL for (size_t step = t->k; step != 0; step--)
+    {
+        __m512 right[2];
+        FBY_UNROLL for (int i = 0; i < vectors; i++)
+        {
+            right[i] = _mm512_maskz_loadu_ps(lanes[i], b + 16 * i);
+            __asm__("" : "+v"(right[i])); /* as in linear.c */
+        }
+        FBY_UNROLL for (int row = 0; row < rows; row++)
+        {
+            __m512 left = _mm512_set1_ps(x[(size_t)row * ldx]);
+            FBY_UNROLL for (int i = 0; i < vectors; i++) acc[row][i] =
+                _mm512_fmadd_ps(left, right[i], acc[row][i]);
+        }
+        x++;
+        b += ldb;
+    }
+
+    if (t->finish != NULL)
+        FBY_UNROLL for (int row = 0; row < rows; row++) FBY_UNROLL for (int i = 0; i < vectors; i++)
+            acc[row][i] = _mm512_mul_ps(acc[row][i], _mm512_set1_ps(t->finish[row]));
+    FBY_UNROLL for (int row = 0; row < rows; row++) FBY_UNROLL for (int i = 0; i < vectors; i++)
+        _mm512_mask_storeu_ps(out + (size_t)row * t->ldo + 16 * i, lanes[i], acc[row][i]);
+}
+
+/* One body a height and width: the same sums in the same order. */
+static void run_product_of(const product *t, uint32_t rows)
+{
+    switch (t->lanes[1] != 0 ? rows + TILE : rows) {
+    case 1:
+        run_product(t, 1, 1);
+        return;
+    case 2:
+        run_product(t, 2, 1);
+        return;
+    case 3:
+        run_product(t, 3, 1);
+        return;
+    case 4:
+        run_product(t, 4, 1);
+        return;
+    case 5:
+        run_product(t, 5, 1);
+        return;
+    case 6:
+        run_product(t, 6, 1);
+        return;
+    case 7:
+        run_product(t, 7, 1);
+        return;
+    case 8:
+        run_product(t, 8, 1);
+        return;
+    case 9:
+        run_product(t, 9, 1);
+        return;
+    case 10:
+        run_product(t, 10, 1);
+        return;
+    case 11:
+        run_product(t, 11, 1);
+        return;
+    case 12:
+        run_product(t, 12, 1);
+        return;
+    case 13:
+        run_product(t, 13, 1);
+        return;
+    case 14:
+        run_product(t, 14, 1);
+        return;
+    case TILE + 1:
+        run_product(t, 1, 2);
+        return;
+    case TILE + 2:
+        run_product(t, 2, 2);
+        return;
+    case TILE + 3:
+        run_product(t, 3, 2);
+        return;
+    case TILE + 4:
+        run_product(t, 4, 2);
+        return;
+    case TILE + 5:
+        run_product(t, 5, 2);
+        return;
+    case TILE + 6:
+        run_product(t, 6, 2);
+        return;
+    case TILE + 7:
+        run_product(t, 7, 2);
+        return;
+    case TILE + 8:
+        run_product(t, 8, 2);
+        return;
+    case TILE + 9:
+        run_product(t, 9, 2);
+        return;
+    case TILE + 10:
+        run_product(t, 10, 2);
+        return;
+    case TILE + 11:
+        run_product(t, 11, 2);
+        return;
+    case TILE + 12:
+        run_product(t, 12, 2);
+        return;
+    case TILE + 13:
+        run_product(t, 13, 2);
+        return;
+    default:
+        run_product(t, 14, 2);
+        return;
+    }
+}
+
+/* x's 16 rows become its columns: pairs of lanes, pairs of pairs, then quarters. */
+FBY_INLINE void transpose(__m512 x[16])
+{
+    __m512 y[16];
+    FBY_UNROLL for (int i = 0; i < 16; i += 2)
+    {
+        y[i] = _mm512_unpacklo_ps(x[i], x[i + 1]);
+        y[i + 1] = _mm512_unpackhi_ps(x[i], x[i + 1]);
+    }
+    /* x[4 i + j], quarter q: column 4 q + j of rows 4 i … 4 i + 3. */
+    FBY_UNROLL for (int i = 0; i < 16; i += 4)
+    {
+        __m512d a = _mm512_castps_pd(y[i]), b = _mm512_castps_pd(y[i + 2]);
+        __m512d c = _mm512_castps_pd(y[i + 1]), d = _mm512_castps_pd(y[i + 3]);
+        x[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
+        x[i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
+        x[i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(c, d));
+        x[i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(c, d));
+    }
+    FBY_UNROLL for (int j = 0; j < 4; j++)
+    {
+        __m512 low01 = _mm512_shuffle_f32x4(x[j], x[4 + j], 0x44);
+        __m512 high01 = _mm512_shuffle_f32x4(x[j], x[4 + j], 0xee);
+        __m512 low23 = _mm512_shuffle_f32x4(x[8 + j], x[12 + j], 0x44);
+        __m512 high23 = _mm512_shuffle_f32x4(x[8 + j], x[12 + j], 0xee);
+        y[j] = _mm512_shuffle_f32x4(low01, low23, 0x88);
+        y[4 + j] = _mm512_shuffle_f32x4(low01, low23, 0xdd);
+        y[8 + j] = _mm512_shuffle_f32x4(high01, high23, 0x88);
+        y[12 + j] = _mm512_shuffle_f32x4(high01, high23, 0xdd);
+    }
+    FBY_UNROLL for (int i = 0; i < 16; i++) x[i] = y[i];
+}
+
+/* keys: panels (head_dim, 32); the last 16 or 32 columns padded with zeros. */
+static void turn_keys(const head *h, uint32_t first, uint32_t count)
+{
+    for (uint32_t key = 0; key < count; key += 16) {
+        float *to = h->keys + (size_t)(key / PANEL) * PANEL * h->dim + key % PANEL;
+        const float *from = h->k + (size_t)(first + key) * h->ld;
+        uint32_t rows = fby_min_u32(16, count - key);
+        for (uint32_t d = 0; d < h->dim; d += 16) {
+            __mmask16 lanes = fby_avx512_lanes(h->dim - d, 0);
+            __m512 x[16];
+            FBY_UNROLL for (uint32_t i = 0; i < 16; i++) x[i] =
+                i < rows ? _mm512_maskz_loadu_ps(lanes, from + i * h->ld + d) : _mm512_setzero_ps();
+            transpose(x);
+            FBY_UNROLL for (uint32_t i = 0; i < 16; i++) if (d + i < h->dim)
+                _mm512_storeu_ps(to + (size_t)(d + i) * PANEL, x[i]);
+        }
+    }
+}
+
+static void score(const head *h, uint32_t query, uint32_t rows, uint32_t count)
+{
+    for (uint32_t key = 0; key < count; key += PANEL) {
+        product t = {
+            .x = h->q + query * h->ld,
+            .ldx = h->ld,
+            .b = h->keys + (size_t)key * h->dim,
+            .ldb = PANEL,
+            .k = h->dim,
+            .out = h->scores + key,
+            .ldo = SCORE_LD,
+            .lanes = {0xffff, count - key > 16 ? 0xffff : 0},
+        };
+        run_product_of(&t, rows);
+    }
+}
+
+/* scores (count) become weights; returns what the earlier blocks' weights are worth now. */
+static float weigh(const head *h, float *scores, uint32_t query, uint32_t count, bool first)
+{
+    const __mmask16 tail = fby_avx512_lanes(count - (count - 1) / 16 * 16, 0);
+    const uint32_t last = (count - 1) / 16 * 16;
+    __m512 largest = _mm512_set1_ps(-INFINITY);
+    for (uint32_t i = 0; i < last; i += 16)
+        largest = _mm512_max_ps(largest, _mm512_loadu_ps(scores + i));
+    largest = _mm512_mask_max_ps(largest, tail, largest, _mm512_loadu_ps(scores + last));
+    float maximum = _mm512_reduce_max_ps(largest), rescale = 0.0f, before = 0.0f;
+    if (!first) {
+        float old = h->maximum[query];
+        maximum = old > maximum ? old : maximum;
+        rescale = _mm512_cvtss_f32(fby_avx512_exp2_of(_mm512_set1_ps((old - maximum) * h->factor)));
+        before = h->sum[query] * rescale;
+    }
+
+    const __m512 factor = _mm512_set1_ps(h->factor), shift = _mm512_set1_ps(maximum * h->factor);
+    __m512 sum = _mm512_setzero_ps();
+    for (uint32_t i = 0; i <= last; i += 16) {
+        __m512 t = _mm512_fmsub_ps(_mm512_loadu_ps(scores + i), factor, shift);
+        __m512 weight = fby_avx512_exp2_of(t);
+        weight = _mm512_maskz_mov_ps(i == last ? tail : 0xffff, weight);
+        sum = _mm512_add_ps(sum, weight);
+        _mm512_storeu_ps(scores + i, weight);
+    }
+    h->maximum[query] = maximum;
+    h->sum[query] = before + _mm512_reduce_add_ps(sum);
+    return rescale;
+}
+
+static void add_values(const head *h, uint32_t query, uint32_t rows, uint32_t first, uint32_t count,
+                       const float rescale[TILE])
+{
+    float finish[TILE];
+    bool last = first + count == h->tokens;
+    for (uint32_t row = 0; row < rows; row++)
+        finish[row] = 1.0f / h->sum[query + row];
+    for (uint32_t column = 0; column < h->dim; column += 32) {
+        product t = {
+            .x = h->scores,
+            .ldx = SCORE_LD,
+            .b = h->v + first * h->ld + column,
+            .ldb = h->ld,
+            .k = count,
+            .rescale = first != 0 ? rescale : NULL,
+            .finish = last ? finish : NULL,
+            .out = h->out + query * h->ldo + column,
+            .ldo = h->ldo,
+            .lanes = {fby_avx512_lanes(h->dim - column, 0), fby_avx512_lanes(h->dim - column, 1)},
+        };
+        run_product_of(&t, rows);
+    }
+}
+
+static void run_head(const head *h)
+{
+    const uint32_t tiles = fby_div_up_u32(h->tokens, TILE);
+    for (uint32_t first = 0; first < h->tokens; first += KEYS) {
+        uint32_t count = fby_min_u32(KEYS, h->tokens - first), query = 0;
+        turn_keys(h, first, count);
+        for (uint32_t i = 0; i < tiles; i++) {
+            uint32_t rows = h->tokens / tiles + (i < h->tokens % tiles);
+            float rescale[TILE];
+            score(h, query, rows, count);
+            for (uint32_t row = 0; row < rows; row++)
+                rescale[row] =
+                    weigh(h, h->scores + (size_t)row * SCORE_LD, query + row, count, first == 0);
+            add_values(h, query, rows, first, count, rescale);
+            query += rows;
+        }
+    }
+}
+
+void fby_avx512_attention(const float *q, const float *k, const float *v, size_t ld,
+                          uint32_t tokens, uint32_t heads, uint32_t head_dim, float scale,
+                          void *scratch, float *out, size_t ldo)
+{
+    float *keys = scratch;
+    float *scores = keys + (size_t)KEYS * head_dim;
+    for (size_t i = 0; i < heads; i++) {
+        head h = {
+            .q = q + i * head_dim,
+            .k = k + i * head_dim,
+            .v = v + i * head_dim,
+            .ld = ld,
+            .tokens = tokens,
+            .dim = head_dim,
+            .factor = scale * 0x1.715476p+0f,
+            .keys = keys,
+            .scores = scores,
+            .maximum = scores + TILE * SCORE_LD,
+            .sum = scores + TILE * SCORE_LD + tokens,
+            .out = out + i * head_dim,
+            .ldo = ldo,
+        };
+        run_head(&h);
+    }
+}
