@@ -5,11 +5,12 @@
 
 #include "model/file.h"
 
-fby_status fby_json_parse(const char *name, const char *text, size_t size, json_t **root)
+fby_status fby_json_parse(const char *name, const char *text, size_t size, size_t flags,
+                          json_t **root)
 {
     json_error_t error;
     char quoted[FBY_QUOTE_SIZE];
-    json_t *value = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
+    json_t *value = json_loadb(text, size, JSON_REJECT_DUPLICATES | flags, &error);
     if (value == NULL && json_error_code(&error) == json_error_out_of_memory)
         return fby_error(FBY_ENOMEM, "%s: no memory to read it", name);
     if (value == NULL)
@@ -19,14 +20,14 @@ fby_status fby_json_parse(const char *name, const char *text, size_t size, json_
     return FBY_OK;
 }
 
-fby_status fby_json_load(const char *path, json_t **root)
+fby_status fby_json_load(const char *path, size_t flags, json_t **root)
 {
     char *text;
     size_t size;
     fby_status status = fby_file_read(path, FBY_JSON_SIZE_MAX, &text, &size);
     if (status != FBY_OK)
         return status;
-    status = fby_json_parse(path, text, size, root);
+    status = fby_json_parse(path, text, size, flags, root);
     free(text);
     return status;
 }

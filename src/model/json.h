@@ -17,14 +17,15 @@
 #include "base/status.h"
 
 /* Bytes of the largest configuration file that is read. */
-#define FBY_JSON_SIZE_MAX (1u << 20)
+#define FBY_JSON_SIZE_MAX (4u << 20)
 
-/* Duplicate keys are refused. FBY_EFORMAT with "`name`:LINE: what is wrong"; json_decref() ends
- * the value. */
-fby_status fby_json_parse(const char *name, const char *text, size_t size, json_t **root);
+/* Duplicate keys are refused. `flags` are jansson's: JSON_DECODE_INT_AS_REAL where integers may be
+ * beyond 64 bits. FBY_EFORMAT with "`name`:LINE: what is wrong"; json_decref() ends the value. */
+fby_status fby_json_parse(const char *name, const char *text, size_t size, size_t flags,
+                          json_t **root);
 
 /* The same from a file; FBY_ENOENT if there is none. */
-fby_status fby_json_load(const char *path, json_t **root);
+fby_status fby_json_load(const char *path, size_t flags, json_t **root);
 
 /*
  * Members of `object`. A missing or null one gives `otherwise`, or FBY_EFORMAT

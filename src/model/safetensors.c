@@ -264,7 +264,7 @@ fby_status fby_safetensors_open(const char *name, const void *bytes, size_t size
     if (status != FBY_OK)
         return status;
     const unsigned char *text = (const unsigned char *)bytes + 8;
-    status = fby_json_parse(name, (const char *)text, header_bytes, &header);
+    status = fby_json_parse(name, (const char *)text, header_bytes, 0, &header);
     if (status != FBY_OK)
         return fby_error_prefix(status, "safetensors header");
 

@@ -5,7 +5,7 @@
 static json_t *parsed(const char *text)
 {
     json_t *root;
-    assert_int_equal(fby_json_parse("c.json", text, strlen(text), &root), FBY_OK);
+    assert_int_equal(fby_json_parse("c.json", text, strlen(text), 0, &root), FBY_OK);
     return root;
 }
 
@@ -14,11 +14,11 @@ static void malformed_text_is_refused_by_file_and_line(void **state)
     (void)state;
     json_t *root;
     const char *broken = "{\n  \"a\": 1,\n  \"b\": }\n";
-    assert_int_equal(fby_json_parse("c.json", broken, strlen(broken), &root), FBY_EFORMAT);
+    assert_int_equal(fby_json_parse("c.json", broken, strlen(broken), 0, &root), FBY_EFORMAT);
     assert_ptr_equal(strstr(fby_last_error(), "c.json:3: "), fby_last_error());
-    assert_int_equal(fby_json_parse("c.json", "", 0, &root), FBY_EFORMAT);
-    assert_int_equal(fby_json_parse("c.json", "{} {}", 5, &root), FBY_EFORMAT);
-    assert_int_equal(fby_json_parse("c.json", "{\"a\": \"\xff\"}", 10, &root), FBY_EFORMAT);
+    assert_int_equal(fby_json_parse("c.json", "", 0, 0, &root), FBY_EFORMAT);
+    assert_int_equal(fby_json_parse("c.json", "{} {}", 5, 0, &root), FBY_EFORMAT);
+    assert_int_equal(fby_json_parse("c.json", "{\"a\": \"\xff\"}", 10, 0, &root), FBY_EFORMAT);
 }
 
 static void a_key_given_twice_is_refused_by_name(void **state)
@@ -26,7 +26,7 @@ static void a_key_given_twice_is_refused_by_name(void **state)
     (void)state;
     json_t *root;
     const char *twice = "{\"hidden_size\": 1, \"hidden_size\": 2}";
-    assert_int_equal(fby_json_parse("c.json", twice, strlen(twice), &root), FBY_EFORMAT);
+    assert_int_equal(fby_json_parse("c.json", twice, strlen(twice), 0, &root), FBY_EFORMAT);
     assert_non_null(strstr(fby_last_error(), "hidden_size"));
 }
 
@@ -36,7 +36,7 @@ static void nesting_without_end_is_refused(void **state)
     json_t *root;
     static char deep[100000];
     memset(deep, '[', sizeof deep);
-    assert_int_equal(fby_json_parse("c.json", deep, sizeof deep, &root), FBY_EFORMAT);
+    assert_int_equal(fby_json_parse("c.json", deep, sizeof deep, 0, &root), FBY_EFORMAT);
 }
 
 static void numbers_are_whole_and_within_their_range(void **state)
@@ -58,6 +58,18 @@ static void numbers_are_whole_and_within_their_range(void **state)
     assert_int_equal(n, 12);
     assert_int_equal(fby_json_u32("c.json", root, "null", 0, 99, 7, &n), FBY_OK);
     assert_int_equal(n, 7);
+    json_decref(root);
+}
+
+static void an_integer_beyond_64_bits_is_a_number_where_asked_for(void **state)
+{
+    (void)state;
+    json_t *root;
+    const char *text = "[1000000000000000019884624838656]"; /* "no limit", in Python */
+    assert_int_equal(fby_json_parse("c.json", text, strlen(text), 0, &root), FBY_EFORMAT);
+    assert_int_equal(fby_json_parse("c.json", text, strlen(text), JSON_DECODE_INT_AS_REAL, &root),
+                     FBY_OK);
+    assert_true(json_number_value(json_array_get(root, 0)) >= 1e30);
     json_decref(root);
 }
 
@@ -87,6 +99,7 @@ int main(void)
         cmocka_unit_test(a_key_given_twice_is_refused_by_name),
         cmocka_unit_test(nesting_without_end_is_refused),
         cmocka_unit_test(numbers_are_whole_and_within_their_range),
+        cmocka_unit_test(an_integer_beyond_64_bits_is_a_number_where_asked_for),
         cmocka_unit_test(flags_and_strings_have_their_type_or_their_default),
     };
     return cmocka_run_group_tests_name("json", tests, NULL, NULL);
