@@ -21,11 +21,11 @@ static void count(void)
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t count, size_t size);
 void *__real_realloc(void *pointer, size_t size);
-void *__real_mmap(void *address, size_t size, int protection, int flags, int file, off_t offset);
+void *__real_mmap64(void *address, size_t size, int protection, int flags, int file, off_t offset);
 void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t count, size_t size);
 void *__wrap_realloc(void *pointer, size_t size);
-void *__wrap_mmap(void *address, size_t size, int protection, int flags, int file, off_t offset);
+void *__wrap_mmap64(void *address, size_t size, int protection, int flags, int file, off_t offset);
 
 void *__wrap_malloc(size_t size)
 {
@@ -45,10 +45,10 @@ void *__wrap_realloc(void *pointer, size_t size)
     return __real_realloc(pointer, size);
 }
 
-void *__wrap_mmap(void *address, size_t size, int protection, int flags, int file, off_t offset)
+void *__wrap_mmap64(void *address, size_t size, int protection, int flags, int file, off_t offset)
 {
     count();
-    return __real_mmap(address, size, protection, flags, file, offset);
+    return __real_mmap64(address, size, protection, flags, file, offset);
 }
 
 static uint64_t page_faults(void)
