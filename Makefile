@@ -49,8 +49,8 @@ spin: deps-test all ## check the models of the concurrent protocols, and that th
 bench-texts: all model deps-bench ## make bench/texts/{short,medium,long,mixed}.txt
 	@$(PYTHON) bench/make_texts.py $(BUILD)/forebay
 
-bench: bench-texts ## texts/s and tokens/s on the four files, one thread and all
-	@scripts/bench $(BUILD)/forebay
+bench: bench-texts ## speed on the four text files, start-up, memory
+	@$(PYTHON) bench/suite.py $(BUILD)/forebay
 
 lint: deps-lint deps-test ## both compilers without a warning, formatting, clang-tidy, spelling
 	@scripts/lint
