@@ -19,7 +19,7 @@ FBY_INLINE __mmask16 fby_avx512_lanes(uint32_t count, uint32_t vector)
 }
 
 /* 2^t: t's nearest integer goes to the exponent, the rest through the polynomial of
- * coefficients.h. At most 1 ulp off; 0 below -149, infinity from 128 on. */
+ * coefficients.h. At most 1.01 ulp off; 0 below -149, infinity from 128 on. */
 FBY_INLINE __m512 fby_avx512_exp2_of(__m512 t)
 {
     const float *c = fby_exp2_coefficients;

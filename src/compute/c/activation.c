@@ -2,12 +2,13 @@
 /*
  * Activations and the exponential they and softmax rest on.
  *
- * 2^t = 2^i 2^r with i the integer nearest to t: the polynomial of coefficients.h
+ * 2^t = 2^i 2^r, with i the integer nearest to t: the polynomial of coefficients.h
  * for 2^r, i added to the exponent. GELU (erf) is max(x, 0) less the even function
  * |x| Phi(-|x|), a polynomial too; at most 1e-6 off. The others come from exp:
  * tanh(x) = (1 - e) / (1 + e), e = exp(-2 |x|), with x's sign.
  */
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "compute/c/c.h"
@@ -17,7 +18,8 @@ float fby_c_exp2(float t)
 {
     const float *c = fby_exp2_coefficients;
     const float magic = 0x1.8p23f; /* t + magic is t rounded to an integer, in the low bits */
-    t = t > -126.0f ? t : -126.0f; /* NaN goes there too */
+    bool normal = t >= -126.0f; /* not for NaN */
+    t = normal ? t : -126.0f;
     float shifted = t + magic;
     float r = t - (shifted - magic);
     float p = c[6];
@@ -28,7 +30,7 @@ float fby_c_exp2(float t)
     memcpy(&bits, &p, sizeof bits);
     bits += exponent << 23;
     memcpy(&p, &bits, sizeof p);
-    return p;
+    return normal ? p : 0.0f;
 }
 
 static float gelu_erf(float x)

@@ -28,7 +28,7 @@ void fby_c_max(float *x, const float *y, uint32_t n);
 void fby_c_scale(float *x, float factor, uint32_t n);
 float fby_c_dot(const float *x, const float *y, uint32_t n);
 
-/* 2^t for t <= 0, 2^-126 below that. At most 1 ulp off. */
+/* 2^t for t <= 0; 0 below -126. At most 1.3 ulp off. */
 float fby_c_exp2(float t);
 /* x (n) = activation(x). */
 void fby_c_activate(fby_activation activation, float *x, uint32_t n);
