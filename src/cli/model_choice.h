@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which model a command works with, and how: the options that all of them share. */
+#ifndef FBY_CLI_MODEL_CHOICE_H
+#define FBY_CLI_MODEL_CHOICE_H
+
+#include <limits.h>
+
+#include "cli/command.h"
+#include "forebay/embed.h"
+
+typedef struct fby_model_choice {
+    const char *dir;  /* NULL: the first of FBY_MODEL, models/all-MiniLM-L6-v2, an installed one */
+    uint64_t threads; /* 0: as many as the process may use */
+    int precision;    /* fby_precision */
+} fby_model_choice;
+
+/* For a command whose struct, `type`, has it as `member`. */
+#define FBY_MODEL_OPTION(type, member)                                                             \
+    {                                                                                              \
+        .kind = FBY_CLI_TEXT, .letter = 'm', .name = "model", .argument = "DIR",                   \
+        .help = "the model's directory (FBY_MODEL, else models/all-MiniLM-L6-v2, else an "         \
+                "installed one)",                                                                  \
+        .offset = offsetof(type, member) + offsetof(fby_model_choice, dir)                         \
+    }
+#define FBY_MODEL_OPTIONS(type, member)                                                            \
+    FBY_MODEL_OPTION(type, member),                                                                \
+        {.kind = FBY_CLI_UINT,                                                                     \
+         .name = "threads",                                                                        \
+         .argument = "N",                                                                          \
+         .help = "threads at work (every processor this process may use)",                         \
+         .offset = offsetof(type, member) + offsetof(fby_model_choice, threads),                   \
+         .min = 1,                                                                                 \
+         .max = 1024},                                                                             \
+    {                                                                                              \
+        .kind = FBY_CLI_CHOICE, .name = "precision", .argument = "P", .help = "f32",               \
+        .choices = "f32", .offset = offsetof(type, member) + offsetof(fby_model_choice, precision) \
+    }
+
+/* The directory that `choice` means. FBY_ENOENT lists where it looked. */
+fby_status fby_model_choice_dir(const fby_model_choice *choice, char dir[PATH_MAX]);
+
+fby_status fby_model_choice_open(const fby_model_choice *choice, fby_model **model);
+
+#endif
