@@ -11,6 +11,9 @@ const fby_kernels *fby_kernels_for(fby_isa isa)
 {
     switch (isa) {
 #if defined(__x86_64__)
+    case FBY_ISA_AVX2:
+    case FBY_ISA_AVXVNNI:
+        return &fby_kernels_avx2;
     case FBY_ISA_AVX512:
     case FBY_ISA_AVX512VNNI:
     case FBY_ISA_AVX512BF16:
@@ -38,6 +41,9 @@ static peak_loop peak_loop_for(fby_isa isa)
 {
     switch (isa) {
 #if defined(__x86_64__)
+    case FBY_ISA_AVX2:
+    case FBY_ISA_AVXVNNI:
+        return fby_avx2_peak_loop;
     case FBY_ISA_AVX512:
     case FBY_ISA_AVX512VNNI:
     case FBY_ISA_AVX512BF16:

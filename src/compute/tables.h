@@ -8,6 +8,7 @@
 
 extern const fby_kernels fby_kernels_c;
 #if defined(__x86_64__)
+extern const fby_kernels fby_kernels_avx2;
 extern const fby_kernels fby_kernels_avx512;
 #endif
 
@@ -15,6 +16,7 @@ extern const fby_kernels fby_kernels_avx512;
  * operations that was. What the accumulators hold goes to `sink`, 64-byte aligned. */
 enum { FBY_PEAK_SINK = 16 * 32 };
 uint64_t fby_c_peak_loop(uint64_t rounds, float sink[FBY_PEAK_SINK]);
+uint64_t fby_avx2_peak_loop(uint64_t rounds, float sink[FBY_PEAK_SINK]);
 uint64_t fby_avx512_peak_loop(uint64_t rounds, float sink[FBY_PEAK_SINK]);
 
 #endif

@@ -18,7 +18,7 @@ float fby_c_exp2(float t)
 {
     const float *c = fby_exp2_coefficients;
     const float magic = 0x1.8p23f; /* t + magic is t rounded to an integer, in the low bits */
-    bool normal = t >= -126.0f; /* not for NaN */
+    bool normal = t >= -126.0f;    /* not for NaN */
     t = normal ? t : -126.0f;
     float shifted = t + magic;
     float r = t - (shifted - magic);
