@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The forward pass of a BERT (Devlin et al. 2018), as transformers' BertModel
+ * computes it without its pooler.
+ *
+ * Texts stand one after another in packed rows, without padding; attention runs
+ * text by text, everything else row by row. So a text's bits do not depend on
+ * what stands beside it.
+ *
+ * Threads: a pure function of its arguments, each thread with scratch of its
+ * own. Nothing allocates.
+ */
+#ifndef FBY_MODEL_BERT_H
+#define FBY_MODEL_BERT_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "model/weights.h"
+
+typedef struct fby_bert {
+    const fby_config *config;
+    const fby_kernels *kernels;
+    const fby_weights *weights;
+} fby_bert;
+
+/* Bytes of 64-byte aligned scratch for at most `tokens` rows. */
+size_t fby_bert_scratch(const fby_bert *bert, uint32_t tokens);
+
+/*
+ * ids and starts as in fby_encoder_run(). `*hidden` (starts[texts], hidden), in
+ * the scratch, is the last layer's output, weights->ld_hidden floats from row to
+ * row. FBY_EINVAL for an id outside the vocabulary; FBY_ECANCELED if `*cancel`,
+ * read between layers unless `cancel` is NULL, was found set.
+ */
+fby_status fby_bert_run(const fby_bert *bert, const uint32_t *ids, const uint32_t *starts,
+                        uint32_t texts, void *scratch, const atomic_bool *cancel,
+                        const float **hidden);
+
+#endif

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "model/bert.h"
+
+#include "base/pages.h"
+#include "model/reference_bert.h"
+
+/* A tiny model packed for one instruction set, without a file in between. */
+typedef struct packed {
+    fby_config config;
+    fby_checkpoint *checkpoint;
+    void *image, *scratch;
+    size_t image_size, scratch_size;
+    uint32_t tokens; /* that the scratch has room for */
+    fby_weights weights;
+    fby_bert bert;
+} packed;
+
+static void pack(packed *p, const tiny_model *model, fby_isa isa, uint32_t tokens)
+{
+    char *dir = temporary_dir();
+    const fby_kernels *kernels = fby_kernels_for(isa);
+    tiny_write(model, dir);
+    assert_int_equal(fby_config_load(dir, &p->config), FBY_OK);
+    assert_int_equal(fby_checkpoint_find(dir, &p->checkpoint), FBY_OK);
+    assert_int_equal(fby_checkpoint_map(p->checkpoint), FBY_OK);
+    temporary_remove(dir);
+    free(dir);
+
+    fby_sources sources = {.transformer = p->checkpoint};
+    p->image_size = fby_weights_bytes(&p->config, kernels);
+    assert_int_equal(fby_pages_map(p->image_size, &p->image), FBY_OK);
+    assert_int_equal(fby_weights_check(&p->config, &sources), FBY_OK);
+    assert_int_equal(fby_weights_pack(&p->config, kernels, &sources, p->image), FBY_OK);
+    assert_int_equal(fby_weights_bind(&p->config, kernels, p->image, &p->weights), FBY_OK);
+    p->bert = (fby_bert){&p->config, kernels, &p->weights};
+    p->tokens = tokens;
+    p->scratch_size = fby_bert_scratch(&p->bert, tokens);
+    /* Of exactly that size, so that ASan sees a row too many. */
+    p->scratch = aligned_alloc(64, p->scratch_size);
+    assert_non_null(p->scratch);
+}
+
+static void unpack(packed *p)
+{
+    free(p->scratch);
+    fby_weights_unbind(&p->weights);
+    fby_pages_unmap(p->image, p->image_size);
+    fby_checkpoint_close(p->checkpoint);
+    fby_config_clear(&p->config);
+}
+
+/* Every instruction set of this machine whose kernels are its own. */
+static bool next_isa(fby_isa *isa)
+{
+    for (int i = (int)*isa + 1; i < FBY_ISA_COUNT; i++)
+        if (fby_isa_available((fby_isa)i) &&
+            strcmp(fby_kernels_for((fby_isa)i)->name, fby_isa_name((fby_isa)i)) == 0) {
+            *isa = (fby_isa)i;
+            return true;
+        }
+    return false;
+}
+#define FOR_EACH_ISA(isa) for (fby_isa isa = (fby_isa)-1; next_isa(&isa);)
+
+static void fill_ids(fby_rng *rng, const tiny_model *model, uint32_t *ids, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        ids[i] = (uint32_t)fby_rng_below(rng, model->vocabulary);
+}
+
+/* The largest difference from the reference over a batch. */
+static double worst_difference(packed *p, tiny_model *model, const uint32_t *ids,
+                               const uint32_t *starts, uint32_t texts)
+{
+    const float *hidden;
+    double worst = 0;
+    double *expected = malloc((size_t)p->tokens * model->hidden * sizeof *expected);
+    assert_non_null(expected);
+    memset(p->scratch, 0xff, p->scratch_size); /* NaN: nothing is read before it is written */
+    assert_int_equal(fby_bert_run(&p->bert, ids, starts, texts, p->scratch, NULL, &hidden), FBY_OK);
+    for (uint32_t text = 0; text < texts; text++) {
+        uint32_t tokens = starts[text + 1] - starts[text];
+        reference_bert(model, ids + starts[text], tokens, expected);
+        for (uint32_t i = 0; i < tokens; i++)
+            for (uint32_t j = 0; j < model->hidden; j++) {
+                float found = hidden[(starts[text] + i) * p->weights.ld_hidden + j];
+                double difference = fabs((double)found - expected[i * model->hidden + j]);
+                worst = difference <= worst ? worst : difference;
+            }
+    }
+    free(expected);
+    return worst;
+}
+
+static void gives_what_a_plain_forward_pass_gives(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t hidden, heads, layers, intermediate;
+        const char *activation;
+    } shapes[] = {
+        {64, 4, 2, 256, "gelu"},  {32, 4, 3, 64, "gelu_new"}, {48, 1, 2, 96, "relu"},
+        {30, 5, 2, 37, "gelu"},   {26, 2, 2, 51, "gelu_new"}, {7, 7, 1, 1, "relu"},
+        {1, 1, 1, 3, "gelu"},     {384, 12, 1, 1536, "gelu"}, {80, 2, 2, 100, "tanh"},
+        {136, 17, 1, 33, "gelu"},
+    };
+    enum { POSITIONS = 40 };
+    static const uint32_t starts[] = {0, 1, 3, 20, 20 + POSITIONS, 21 + POSITIONS};
+    fby_rng rng = fby_rng_from_env();
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
+        uint32_t ids[21 + POSITIONS];
+        tiny_model model = {.vocabulary = 50,
+                            .hidden = shapes[i].hidden,
+                            .layers = shapes[i].layers,
+                            .heads = shapes[i].heads,
+                            .intermediate = shapes[i].intermediate,
+                            .positions = POSITIONS,
+                            .activation = shapes[i].activation};
+        tiny_fill(&model, &rng);
+        fill_ids(&rng, &model, ids, 21 + POSITIONS);
+        FOR_EACH_ISA(isa)
+        {
+            packed p;
+            pack(&p, &model, isa, 21 + POSITIONS);
+            double worst = worst_difference(&p, &model, ids, starts, 5);
+            if (!(worst < 3e-5)) /* values are near 1 behind a LayerNorm */
+                fail_msg("%s, hidden %u, %s: off by %g", fby_isa_name(isa), model.hidden,
+                         model.activation, worst);
+            unpack(&p);
+        }
+        tiny_free(&model);
+    }
+}
+
+static void a_texts_bits_do_not_depend_on_its_batch(void **state)
+{
+    (void)state;
+    enum { TEXTS = 24, POSITIONS = 70, ROUNDS = 20 };
+    fby_rng rng = fby_rng_from_env();
+    static uint32_t ids[TEXTS * POSITIONS], batch[TEXTS * POSITIONS];
+    uint32_t lengths[TEXTS], from[TEXTS], starts[TEXTS + 1], order[TEXTS], total = 0;
+    static float alone[TEXTS * POSITIONS * 48];
+    tiny_model model = {.vocabulary = 300,
+                        .hidden = 48,
+                        .layers = 3,
+                        .heads = 4,
+                        .intermediate = 200,
+                        .positions = POSITIONS,
+                        .activation = "gelu"};
+    tiny_fill(&model, &rng);
+    for (uint32_t i = 0; i < TEXTS; i++) {
+        lengths[i] = i == 0 ? 1 : i == 1 ? POSITIONS : 1 + (uint32_t)fby_rng_below(&rng, POSITIONS);
+        from[i] = total;
+        total += lengths[i];
+    }
+    fill_ids(&rng, &model, ids, total);
+    FOR_EACH_ISA(isa)
+    {
+        packed p;
+        const float *hidden;
+        pack(&p, &model, isa, total);
+        for (uint32_t i = 0; i < TEXTS; i++) {
+            uint32_t one[2] = {0, lengths[i]};
+            assert_int_equal(fby_bert_run(&p.bert, ids + from[i], one, 1, p.scratch, NULL, &hidden),
+                             FBY_OK);
+            for (uint32_t row = 0; row < lengths[i]; row++)
+                memcpy(alone + (from[i] + row) * 48, hidden + row * p.weights.ld_hidden,
+                       48 * sizeof(float));
+        }
+        for (int round = 0; round < ROUNDS; round++) {
+            uint32_t count = 1 + (uint32_t)fby_rng_below(&rng, TEXTS);
+            for (uint32_t i = 0; i < TEXTS; i++)
+                order[i] = i;
+            starts[0] = 0;
+            for (uint32_t i = 0; i < count; i++) {
+                uint32_t other = i + (uint32_t)fby_rng_below(&rng, TEXTS - i), text = order[other];
+                order[other] = order[i];
+                order[i] = text;
+                memcpy(batch + starts[i], ids + from[text], lengths[text] * sizeof *ids);
+                starts[i + 1] = starts[i] + lengths[text];
+            }
+            assert_int_equal(fby_bert_run(&p.bert, batch, starts, count, p.scratch, NULL, &hidden),
+                             FBY_OK);
+            for (uint32_t i = 0; i < count; i++)
+                for (uint32_t row = 0; row < lengths[order[i]]; row++)
+                    assert_memory_equal(hidden + (starts[i] + row) * p.weights.ld_hidden,
+                                        alone + (from[order[i]] + row) * 48, 48 * sizeof(float));
+        }
+        unpack(&p);
+    }
+    tiny_free(&model);
+}
+
+static tiny_model small(fby_rng *rng)
+{
+    tiny_model model = {.vocabulary = 20,
+                        .hidden = 16,
+                        .layers = 2,
+                        .heads = 2,
+                        .intermediate = 32,
+                        .positions = 8,
+                        .activation = "gelu"};
+    tiny_fill(&model, rng);
+    return model;
+}
+
+static void an_id_outside_the_vocabulary_is_refused(void **state)
+{
+    (void)state;
+    fby_rng rng = {1};
+    tiny_model model = small(&rng);
+    packed p;
+    const float *hidden = NULL;
+    const uint32_t ids[] = {1, 2, 20}, starts[] = {0, 1, 3};
+    pack(&p, &model, FBY_ISA_C, 8);
+    assert_int_equal(fby_bert_run(&p.bert, ids, starts, 2, p.scratch, NULL, &hidden), FBY_EINVAL);
+    assert_string_equal(fby_last_error(), "text 1: token id 20, the vocabulary has 20");
+    assert_null(hidden);
+    unpack(&p);
+    tiny_free(&model);
+}
+
+static void stops_when_it_is_asked_to(void **state)
+{
+    (void)state;
+    fby_rng rng = {1};
+    tiny_model model = small(&rng);
+    packed p;
+    const float *hidden = NULL;
+    const uint32_t ids[] = {1, 2, 3}, starts[] = {0, 3};
+    atomic_bool cancel;
+    atomic_init(&cancel, true);
+    pack(&p, &model, FBY_ISA_C, 8);
+    assert_int_equal(fby_bert_run(&p.bert, ids, starts, 1, p.scratch, &cancel, &hidden),
+                     FBY_ECANCELED);
+    atomic_store(&cancel, false);
+    assert_int_equal(fby_bert_run(&p.bert, ids, starts, 1, p.scratch, &cancel, &hidden), FBY_OK);
+    unpack(&p);
+    tiny_free(&model);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(gives_what_a_plain_forward_pass_gives),
+        cmocka_unit_test(a_texts_bits_do_not_depend_on_its_batch),
+        cmocka_unit_test(an_id_outside_the_vocabulary_is_refused),
+        cmocka_unit_test(stops_when_it_is_asked_to),
+    };
+    return cmocka_run_group_tests_name("bert", tests, NULL, NULL);
+}
