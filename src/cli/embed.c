@@ -33,7 +33,7 @@ static const fby_cli_option options_table[] = {
      .letter = 'o',
      .name = "output",
      .argument = "FILE",
-     .help = "write to FILE, which appears when it is whole",
+     .help = "write to FILE",
      AT(output)},
     {.kind = FBY_CLI_CHOICE,
      .name = "format",
@@ -227,7 +227,8 @@ const fby_cli_command fby_command_embed = {
     .operands = "[FILE...]",
     .options = options_table,
     .details = "Reads standard input where no FILE is named, or for -. An empty line is a text,\n"
-               "and has a vector. Rows come in the order of the texts; Ctrl-C leaves whole ones.\n"
+               "and has a vector. Rows come in the order of the texts. Ctrl-C leaves whole\n"
+               "rows; an error leaves nothing, and an earlier FILE as it was.\n"
                "\n"
                "Examples:\n"
                "  forebay embed notes.txt -o notes.npy\n"

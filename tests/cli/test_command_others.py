@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""forebay tokenize, info, bench and the table of commands itself."""
+import json
+import re
+import unittest
+
+from command import REAL_MODEL, CommandTest
+
+COMMANDS = (["embed"], ["tokenize"], ["info"], ["bench", "embed"])
+
+
+class Table(CommandTest):
+    def test_help_of_each_fits_a_screen(self):
+        for words in ([], ["bench"], *COMMANDS):
+            done = self.succeeds(*words, "--help")
+            lines = done.stdout.decode().splitlines()
+            self.assertLessEqual(len(lines), 40, words)
+            self.assertLess(max(map(len, lines)), 80, words)
+            self.assertEqual(done.stderr, "")
+
+    def test_every_option_of_the_help_is_one(self):
+        for words in COMMANDS:
+            shown = self.succeeds(*words, "--help").stdout.decode()
+            names = set(re.findall(r"^  (?:-\w, |    )(--[\w-]+)", shown, re.M)) - {"--help"}
+            self.assertIn("--model", names)
+            for name in names:
+                done = self.run_command(*words, name + "=", "x")
+                self.assertNotIn("unknown option", done.stderr, (words, name))
+
+    def test_the_version_is_a_line(self):
+        self.assertRegex(self.succeeds("--version").stdout, rb"\Aforebay \d+\.\d+\.\d+\n\Z")
+
+    def test_no_command_shows_the_help_and_fails(self):
+        done = self.run_command()
+        self.assertEqual((done.returncode, done.stdout), (2, b""))
+        self.assertIn("Usage: forebay COMMAND", done.stderr)
+
+    def test_a_word_that_is_no_command_gets_a_suggestion(self):
+        self.fails(2, "embde", says=["embde", "did you mean embed?"])
+        self.fails(2, "tokenise", says=["did you mean tokenize?"])
+        self.fails(2, "bench", "embd", says=["did you mean embed?"])
+        self.fails(2, "quux", says=["unknown command quux"])
+
+    def test_an_option_that_is_none_is_named(self):
+        for words in COMMANDS:
+            self.fails(2, *words, "--thread", "3", says=["--thread"])
+            self.fails(2, *words, "-x", says=["-x"])
+        self.fails(2, "embed", "--formt", "npy", says=["did you mean --format?"])
+        self.fails(2, "embed", "--format", "xml", says=["npy|jsonl|csv|f32"])
+        self.fails(2, "embed", "--threads", "0", says=["--threads 0"])
+        self.fails(2, "embed", "--count", says=["--count wants N"])
+        self.fails(2, "embed", "--field", "x", says=["--jsonl"])
+        self.fails(2, "info", "word", says=["word"])
+
+
+class Tokenize(CommandTest):
+    def tokens(self, text, *words):
+        done = self.succeeds("tokenize", "-m", REAL_MODEL, *words, input=text.encode())
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def test_ids_are_those_of_the_model(self):
+        # tokenizers 0.21, bert-base-uncased's vocabulary
+        self.assertEqual(self.tokens("a pool of water\n\n"),
+                         [[101, 1037, 4770, 1997, 2300, 102], [101, 102]])
+
+    def test_special_tokens_can_be_left_out(self):
+        self.assertEqual(self.tokens("a pool\n", "--no-special"), [[1037, 4770]])
+
+    def test_pieces_are_the_vocabularys_entries(self):
+        self.assertEqual(self.tokens("Forebays, \"x\"\n", "--pieces"),
+                         [["[CLS]", "fore", "##bay", "##s", ",", '"', "x", '"', "[SEP]"]])
+
+    def test_a_long_text_is_cut_unless_told_otherwise(self):
+        text = "word " * 1000 + "end\n"
+        self.assertEqual(len(self.tokens(text)[0]), 256)
+        self.assertEqual(len(self.tokens(text, "--no-truncate")[0]), 1003)
+        self.assertEqual(self.tokens(text, "--pieces", "--truncate-side", "left")[0][-2:],
+                         ["end", "[SEP]"])
+
+    def test_jsonl_and_files_are_read_as_embed_reads_them(self):
+        file = self.path("in.jsonl", [json.dumps({"body": "a pool"})])
+        self.assertEqual(self.tokens("", "--jsonl", "--field", "body", file),
+                         [[101, 1037, 4770, 102]])
+        self.fails(1, "tokenize", "--jsonl", file, says=["in.jsonl:1: "])
+
+    def test_a_file_appears_when_it_is_whole(self):
+        self.succeeds("tokenize", "-o", "out", input=b"a\nb\n")
+        self.assertEqual(len(self.path("out").read_bytes().splitlines()), 2)
+
+
+class Info(CommandTest):
+    def test_json_describes_model_and_machine(self):
+        info = json.loads(self.succeeds("info", "--json", "-m", REAL_MODEL).stdout)
+        expected = {"architecture": "bert", "pooling": "mean", "dim": 384, "max_tokens": 256,
+                    "layers": 6, "heads": 12, "hidden": 384, "intermediate": 1536,
+                    "vocabulary": 30522, "normalizes": True, "precision": "f32"}
+        self.assertEqual({key: info[key] for key in expected}, expected)
+        self.assertRegex(info["fingerprint"], r"\A[0-9a-f]{32}\Z")
+        self.assertIn(info["isa"], info["isas"])
+        self.assertGreaterEqual(info["processors"], 1)
+
+    def test_people_get_a_line_for_each(self):
+        lines = self.succeeds("info").stdout.decode().splitlines()
+        self.assertTrue(any(re.match(r"pooling +mean$", line) for line in lines), lines)
+
+
+class Bench(CommandTest):
+    def test_a_row_has_the_figures_and_their_spread(self):
+        texts = self.path("texts", [f"some text {i}" for i in range(50)])
+        done = self.succeeds("bench", "embed", "--file", texts, "--seconds", "0.2", "--batch", "8",
+                             "--threads", "1", "--json")
+        row = json.loads(done.stdout)
+        self.assertEqual((row["bench"], row["batch"], row["threads"]), ("embed", 8, 1))
+        self.assertGreaterEqual(row["repetitions"], 9)
+        for key in ("texts_per_s", "tokens_per_s", "share_of_peak"):
+            self.assertLessEqual(0, row[key + "_q1"])
+            self.assertLessEqual(row[key + "_q1"], row[key])
+            self.assertLessEqual(row[key], row[key + "_q3"])
+        self.assertLessEqual(row["p50_ms"], row["p99_ms"])
+        self.assertGreater(row["peak_rss_mb"], 0)
+        self.assertTrue(row["cpu"] and row["isa"])
+
+    def test_a_table_is_for_people(self):
+        texts = self.path("texts", ["some text"])
+        shown = self.succeeds("bench", "embed", "--file", texts, "--seconds", "0.1").stdout
+        self.assertIn(b"tokens_per_s", shown)
+
+    def test_nothing_to_measure_is_a_failure(self):
+        self.fails(1, "bench", "embed", "--file", self.path("empty", b""), says=["empty: no text"])
+        self.fails(1, "bench", "embed", "--file", self.path("blank", b"\n\n"), says=["no text"])
+        self.fails(1, "bench", "embed", "--file", "missing", says=["missing: No such file"])
+        self.fails(2, "bench", "embed", says=["--file"])
+
+
+if __name__ == "__main__":
+    unittest.main()
