@@ -61,8 +61,8 @@ static const fby_cli_option options[] = {
 
 /* The vectors and their codes, each in pages of its own, all touched. */
 struct made {
-    fby_rows rows;
-    fby_row *row;
+    fby_search_rows rows;
+    fby_search_row *row;
     int8_t *codes;
     float *vectors;
     size_t row_bytes, code_bytes, vector_bytes;
@@ -104,7 +104,7 @@ static fby_status make(size_t count, uint32_t dim, struct made *made)
     size_t code_stride = fby_code_stride(dim), stride = fby_vector_stride(dim);
     uint64_t state = 1;
 
-    *made = (struct made){.row_bytes = count * sizeof(fby_row),
+    *made = (struct made){.row_bytes = count * sizeof(fby_search_row),
                           .code_bytes = count * code_stride,
                           .vector_bytes = count * stride * sizeof(float)};
     fby_status status = fby_pages_map(made->row_bytes, (void **)&made->row);
@@ -119,9 +119,9 @@ static fby_status make(size_t count, uint32_t dim, struct made *made)
     for (size_t i = 0; i < count; i++) {
         float *vector = made->vectors + i * stride;
         make_vector(&state, vector, dim);
-        fby_row_make(vector, dim, made->codes + i * code_stride, &made->row[i]);
+        fby_search_row_make(vector, dim, made->codes + i * code_stride, &made->row[i]);
     }
-    made->rows = (fby_rows){dim, count, made->row, made->codes, made->vectors, NULL};
+    made->rows = (fby_search_rows){dim, count, made->row, made->codes, made->vectors, NULL};
     return FBY_OK;
 }
 

@@ -45,13 +45,13 @@ static double length_of(const float *x, uint32_t n)
     return sqrt(sum) * ROUND_UP;
 }
 
-void fby_row_make(const float *vector, uint32_t dim, int8_t *codes, fby_row *row)
+void fby_search_row_make(const float *vector, uint32_t dim, int8_t *codes, fby_search_row *row)
 {
     const int16_t *weights = fby_code_weights();
     float most = largest(vector, dim);
 
     memset(codes, 0, fby_code_stride(dim));
-    *row = (fby_row){.vector_check = vector_check(vector, dim)};
+    *row = (fby_search_row){.vector_check = vector_check(vector, dim)};
     if (most == INFINITY) {
         row->error = INFINITY;
         return;
@@ -94,7 +94,7 @@ const int16_t *fby_code_weights(void)
     return weights;
 }
 
-bool fby_row_vector_is_whole(const fby_row *row, const float *vector, uint32_t dim)
+bool fby_search_row_vector_is_whole(const fby_search_row *row, const float *vector, uint32_t dim)
 {
     return row->vector_check == vector_check(vector, dim);
 }

@@ -24,12 +24,12 @@
 enum { FBY_DIM_MAX = 8192 }; /* dimensions of a vector that is searched */
 
 /* As it lies in an index file. */
-typedef struct fby_row {
+typedef struct fby_search_row {
     float scale, error;
     uint32_t code_check;   /* Σ codes[j] fby_code_weights()[j] mod 2^32 */
     uint32_t vector_check; /* low half of XXH3-64 of the floats, padding included */
-} fby_row;
-_Static_assert(sizeof(fby_row) == 16, "rows lie in files");
+} fby_search_row;
+_Static_assert(sizeof(fby_search_row) == 16, "rows lie in files");
 
 /* Elements from one row to the next: dim rounded up to whole cache lines. */
 static inline size_t fby_code_stride(uint32_t dim)
@@ -44,14 +44,14 @@ static inline size_t fby_vector_stride(uint32_t dim)
 
 /* Fills `codes` (fby_code_stride(dim)) and `row` from `vector` (fby_vector_stride(dim)), whose
  * padding is zero. A vector with an infinity or a NaN gets an infinite error. */
-void fby_row_make(const float *vector, uint32_t dim, int8_t *codes, fby_row *row);
+void fby_search_row_make(const float *vector, uint32_t dim, int8_t *codes, fby_search_row *row);
 
 /* FBY_DIM_MAX weights, none of them 0, that catch each changed code and all but one in 2^32 of
  * larger damage. */
 const int16_t *fby_code_weights(void);
 
 /* Whether `vector` (fby_vector_stride(dim)) is what `row` was made of. */
-bool fby_row_vector_is_whole(const fby_row *row, const float *vector, uint32_t dim);
+bool fby_search_row_vector_is_whole(const fby_search_row *row, const float *vector, uint32_t dim);
 
 /* A query in as many bits as a 32-bit sum of `dim` products with codes allows, at most 16. */
 typedef struct fby_query_codes {

@@ -22,7 +22,7 @@ enum {
 
 /* What all threads of a search read, and the one thing that they write. */
 struct search {
-    const fby_rows *rows;
+    const fby_search_rows *rows;
     const fby_search_kernels *kernels;
     size_t top;
     bool plain;
@@ -50,7 +50,7 @@ struct part {
     size_t damaged; /* a row that failed its check, or NO_ROW */
 };
 
-static bool is_hidden(const fby_rows *rows, size_t row)
+static bool is_hidden(const fby_search_rows *rows, size_t row)
 {
     return rows->hidden != NULL && (rows->hidden[row / 64] >> (row % 64) & 1) != 0;
 }
@@ -76,12 +76,12 @@ static void raise_bound(struct search *search, double bound)
 static void score_row(struct part *part, size_t row)
 {
     const struct search *search = part->search;
-    const fby_rows *rows = search->rows;
+    const fby_search_rows *rows = search->rows;
     uint32_t n = (uint32_t)fby_vector_stride(rows->dim);
     const float *vector = rows->vectors + row * n;
     double score;
 
-    if (!fby_row_vector_is_whole(&rows->rows[row], vector, rows->dim)) {
+    if (!fby_search_row_vector_is_whole(&rows->rows[row], vector, rows->dim)) {
         part->damaged = row;
         return;
     }
@@ -120,7 +120,7 @@ static void add_candidate(struct part *part, size_t row, double middle, double m
 static void look_at_block(struct part *part, size_t first, size_t count)
 {
     struct search *search = part->search;
-    const fby_rows *rows = search->rows;
+    const fby_search_rows *rows = search->rows;
     size_t stride = fby_code_stride(rows->dim);
     double scale = (double)search->codes->scale;
     uint32_t dots[BLOCK], checks[BLOCK];
@@ -129,7 +129,7 @@ static void look_at_block(struct part *part, size_t first, size_t count)
                              fby_code_weights(), (uint32_t)stride, dots, checks);
     double bound = bound_now(search);
     for (size_t i = 0; i < count; i++) {
-        const fby_row *row = &rows->rows[first + i];
+        const fby_search_row *row = &rows->rows[first + i];
         double middle = (double)row->scale * scale * (double)(int32_t)dots[i];
         double margin =
             search->per_error * (double)row->error + search->per_scale * (double)row->scale;
@@ -153,7 +153,7 @@ static void scan_codes(struct part *part)
 static void scan_floats(struct part *part)
 {
     const struct search *search = part->search;
-    const fby_rows *rows = search->rows;
+    const fby_search_rows *rows = search->rows;
     uint32_t n = (uint32_t)fby_vector_stride(rows->dim);
     double scores[BLOCK];
 
@@ -176,7 +176,7 @@ static void *scan_part(void *argument)
     return NULL;
 }
 
-static uint32_t threads_for(const fby_rows *rows, uint32_t asked)
+static uint32_t threads_for(const fby_search_rows *rows, uint32_t asked)
 {
     uint32_t threads = asked != 0 ? asked : fby_cpu_count();
     size_t worth = rows->count * fby_code_stride(rows->dim) / PART_BYTES + 1;
@@ -264,8 +264,9 @@ static void set_margin(struct search *search)
     search->per_scale = reach * (search->codes->error + 0x1p-20 * search->codes->length) * slack;
 }
 
-static fby_status rank(const fby_rows *rows, const float *query, size_t top, uint32_t threads,
-                       bool plain, fby_hit *hits, size_t *found, fby_rank_stats *stats)
+static fby_status rank(const fby_search_rows *rows, const float *query, size_t top,
+                       uint32_t threads, bool plain, fby_hit *hits, size_t *found,
+                       fby_rank_stats *stats)
 {
     fby_isa isa;
     fby_status status = fby_isa_select(&isa);
@@ -300,7 +301,7 @@ free_query:
     return status;
 }
 
-fby_status fby_rank(const fby_rows *rows, const float *query, size_t top, uint32_t threads,
+fby_status fby_rank(const fby_search_rows *rows, const float *query, size_t top, uint32_t threads,
                     fby_hit *hits, size_t *found, fby_rank_stats *stats)
 {
     fby_rank_stats unused = {0};
@@ -309,8 +310,8 @@ fby_status fby_rank(const fby_rows *rows, const float *query, size_t top, uint32
     return rank(rows, query, top, threads, false, hits, found, stats != NULL ? stats : &unused);
 }
 
-fby_status fby_rank_plain(const fby_rows *rows, const float *query, size_t top, uint32_t threads,
-                          fby_hit *hits, size_t *found)
+fby_status fby_rank_plain(const fby_search_rows *rows, const float *query, size_t top,
+                          uint32_t threads, fby_hit *hits, size_t *found)
 {
     fby_rank_stats unused = {0};
     return rank(rows, query, top, threads, true, hits, found, &unused);

@@ -33,14 +33,14 @@
 #include "search/quantize.h"
 #include "search/top.h"
 
-typedef struct fby_rows {
+typedef struct fby_search_rows {
     uint32_t dim; /* 1 … FBY_DIM_MAX */
     size_t count;
-    const fby_row *rows;    /* (count) */
-    const int8_t *codes;    /* (count, fby_code_stride(dim)) */
-    const float *vectors;   /* (count, fby_vector_stride(dim)) */
-    const uint64_t *hidden; /* bit i of the whole: row i is not asked; NULL: none */
-} fby_rows;
+    const fby_search_row *rows; /* (count) */
+    const int8_t *codes;        /* (count, fby_code_stride(dim)) */
+    const float *vectors;       /* (count, fby_vector_stride(dim)) */
+    const uint64_t *hidden;     /* bit i of the whole: row i is not asked; NULL: none */
+} fby_search_rows;
 
 typedef struct fby_rank_stats {
     uint32_t threads;
@@ -52,11 +52,11 @@ typedef struct fby_rank_stats {
  * At most `threads` (0: this process's processors), fewer where rows are few. Allocates about
  * `top` hits a thread. FBY_EFORMAT when a row fails its check. `stats` may be NULL.
  */
-fby_status fby_rank(const fby_rows *rows, const float *query, size_t top, uint32_t threads,
+fby_status fby_rank(const fby_search_rows *rows, const float *query, size_t top, uint32_t threads,
                     fby_hit *hits, size_t *found, fby_rank_stats *stats);
 
 /* The same result from every row's floats alone: what fby_rank() is compared with. */
-fby_status fby_rank_plain(const fby_rows *rows, const float *query, size_t top, uint32_t threads,
-                          fby_hit *hits, size_t *found);
+fby_status fby_rank_plain(const fby_search_rows *rows, const float *query, size_t top,
+                          uint32_t threads, fby_hit *hits, size_t *found);
 
 #endif

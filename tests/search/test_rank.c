@@ -9,8 +9,8 @@
 enum { COUNT_MAX = 30000, DIM_MAX = 400, TOP_MAX = 2000 };
 
 struct made {
-    fby_rows rows;
-    fby_row *row;
+    fby_search_rows rows;
+    fby_search_row *row;
     int8_t *codes;
     float *vectors;
     uint64_t *hidden;
@@ -70,9 +70,9 @@ static struct made make(fby_rng *rng, enum shape shape, size_t count, uint32_t d
     fill(rng, SPREAD, NULL, centre, dim);
     for (size_t i = 0; i < count; i++) {
         fill(rng, shape, centre, made.vectors + i * stride, dim);
-        fby_row_make(made.vectors + i * stride, dim, made.codes + i * codes, &made.row[i]);
+        fby_search_row_make(made.vectors + i * stride, dim, made.codes + i * codes, &made.row[i]);
     }
-    made.rows = (fby_rows){dim, count, made.row, made.codes, made.vectors, NULL};
+    made.rows = (fby_search_rows){dim, count, made.row, made.codes, made.vectors, NULL};
     return made;
 }
 
@@ -84,7 +84,8 @@ static void drop(struct made *made)
     free(made->hidden);
 }
 
-static void same_as_plain(const fby_rows *rows, const float *query, size_t top, uint32_t threads)
+static void same_as_plain(const fby_search_rows *rows, const float *query, size_t top,
+                          uint32_t threads)
 {
     static fby_hit fast[TOP_MAX], plain[TOP_MAX];
     size_t fast_found = 0, plain_found = 0;
@@ -137,8 +138,8 @@ static void ties_beyond_the_buffer_are_all_looked_at(void **state)
     float *last = made.vectors + (COUNT_MAX - 1) * fby_vector_stride(96);
     memcpy(last, query, 96 * sizeof *query);
     last[0] += query[0] > 0 ? 1e-6f : -1e-6f;
-    fby_row_make(last, 96, made.codes + (COUNT_MAX - 1) * fby_code_stride(96),
-                 &made.row[COUNT_MAX - 1]);
+    fby_search_row_make(last, 96, made.codes + (COUNT_MAX - 1) * fby_code_stride(96),
+                        &made.row[COUNT_MAX - 1]);
     same_as_plain(&made.rows, query, 10, 2);
     drop(&made);
 }
