@@ -4,7 +4,7 @@ PYTHON  ?= python3
 NINJA   := ninja -C $(BUILD)
 
 .DEFAULT_GOAL := all
-.PHONY: all help deps deps-all model run test sanitize asan tsan fuzz bench bench-texts spin lint format clean
+.PHONY: all help deps deps-all model run test sanitize asan tsan fuzz bench bench-texts bench-peers spin lint format clean
 
 all: $(BUILD)/build.ninja ## build the command: build/forebay
 	@$(NINJA) --quiet
@@ -51,6 +51,12 @@ bench-texts: all model deps-bench ## make bench/texts/{short,medium,long,mixed}.
 
 bench: bench-texts ## speed on the four text files, start-up, memory
 	@$(PYTHON) bench/suite.py $(BUILD)/forebay
+
+PEERS_MODEL := $(CURDIR)/models/all-MiniLM-L6-v2
+bench-peers: bench-texts ## Forebay beside onnxruntime, OpenVINO, torch, llama.cpp (PEERS="--peers openvino")
+	@bench/peers/setup $(PEERS_MODEL) $(CURDIR)/$(BUILD)/peers
+	@.venv-peers/bin/python bench/peers/compare.py --command $(CURDIR)/$(BUILD)/forebay \
+		--library $(CURDIR)/$(BUILD)/libforebay.so --exported $(CURDIR)/$(BUILD)/peers $(PEERS)
 
 lint: deps-lint deps-test ## both compilers without a warning, formatting, clang-tidy, spelling
 	@scripts/lint

@@ -1,0 +1,400 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Forebay beside other engines: the same model, the same texts, round by round in turns.
+
+    compare.py [--peers onnxruntime,openvino] [--texts short,mixed] [--threads 1,2] [--rounds 9]
+
+Each engine is a process of its own that waits between its turns. For every file of texts and
+number of threads a peer first finds its best of batch 4, 8, 16, 32 (with two threads: also two
+batches at once, a thread each), its texts ordered by token count; Forebay takes them in the file's
+order. Then come the rounds: each engine embeds all texts once a round, and who begins moves on by
+one. Tokenising is inside the clock for every engine. Tokens are counted without padding, special
+ones included. Accuracy is the cosine with what sentence-transformers gives in f32.
+
+Writes to --out: peers.csv (a line a point), peers-rounds.csv (every measurement), peers-start.csv;
+pictures to --plots. An engine that fails is reported as absent; the others go on.
+"""
+import argparse
+import contextlib
+import csv
+import datetime
+import fcntl
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy as np
+
+from engines import ENGINES, PACKAGES, Place, tokenizer
+from plot import plot_all
+from start import start_all
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+HERE = pathlib.Path(__file__).resolve().parent
+BATCHES = [4, 8, 16, 32]
+FILES = ["short", "medium", "long", "mixed"]
+REFERENCE = "sentence-transformers-f32"
+PAUSE_S = 0.03  # lets the threads of the engine before go to sleep
+FIELDS = ["date", "cpu", "engine", "version", "texts", "threads", "batch", "streams", "count",
+          "tokens", "rounds", "texts_per_s", "tokens_per_s", "tokens_per_s_q1", "tokens_per_s_q3",
+          "forebay_ratio", "forebay_ratio_q1", "forebay_ratio_q3", "cosine_min", "cosine_mean"]
+
+
+class Absent(Exception):
+    pass
+
+
+class Worker:
+    """A running worker.py."""
+
+    def __init__(self, name, threads, args):
+        self.name, self.threads, self.streams, self.batch = name, threads, 0, 1
+        self.log = tempfile.TemporaryFile()
+        env = {**os.environ, "RAYON_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "true",
+               "OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1"}
+        self.process = subprocess.Popen(
+            [sys.executable, HERE / "worker.py", name, "--model", args.model, "--exported",
+             args.exported, "--library", args.library],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True, env=env)
+
+    def ask(self, **order):
+        try:
+            print(json.dumps(order), file=self.process.stdin, flush=True)
+            line = self.process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            self.log.seek(0)
+            last = self.log.read().decode(errors="replace").strip().splitlines()[-1:]
+            raise Absent(f"ended: {last[0] if last else 'without a word'}")
+        answer = json.loads(line)
+        if "error" in answer:
+            raise Absent(answer["error"])
+        return answer
+
+    def open(self, streams):
+        if streams != self.streams:
+            self.ask(do="open", threads=self.threads, streams=streams)
+            self.streams = streams
+
+    def seconds(self, batch):
+        return self.ask(do="run", batch=batch)["seconds"]
+
+    def close(self):
+        self.process.stdin.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(timeout=10)
+        self.process.kill()
+        self.process.wait()
+        self.log.close()
+
+
+class Texts:
+    """A part of a file, evenly spaced: as many lines as hold `tokens`, at least a largest batch."""
+
+    def __init__(self, name, path, fast, tokens):
+        self.name = name
+        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line]
+        counts = [len(row.ids) for row in fast.encode_batch(lines)]
+        wanted = max(2 * max(BATCHES), round(tokens * len(lines) / sum(counts)))
+        wanted = min(wanted, len(lines))
+        picked = [i * len(lines) // wanted for i in range(wanted)]
+        self.lines = [lines[i] for i in picked]
+        self.counts = [counts[i] for i in picked]
+        self.tokens = sum(self.counts)
+        self.order = sorted(range(wanted), key=self.counts.__getitem__)
+
+    def given(self, engine):
+        return self.lines if is_forebay(engine) else [self.lines[i] for i in self.order]
+
+    def in_file_order(self, engine, vectors):
+        if is_forebay(engine):
+            return vectors
+        placed = np.empty_like(vectors)
+        placed[self.order] = vectors
+        return placed
+
+
+def is_forebay(engine):
+    return engine.startswith("forebay")
+
+
+def cpu_name():
+    for line in pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.machine()
+
+
+def version(engine, args):
+    if is_forebay(engine):
+        done = subprocess.run([args.command, "--version"], capture_output=True, text=True,
+                              check=True)
+        return done.stdout.split()[-1]
+    return importlib.metadata.version(PACKAGES[engine.rsplit("-", 1)[0]])
+
+
+@contextlib.contextmanager
+def turn(args):
+    """With --lock: nobody else who takes the lock measures meanwhile."""
+    if not args.lock:
+        yield
+        return
+    with open(args.lock, "a", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def tune(worker, texts, args):
+    """Leaves the worker open at its best streams and batch."""
+    worker.ask(do="texts", texts=texts.given(worker.name))
+    if is_forebay(worker.name):
+        worker.open(1)
+        worker.batch = 0
+        worker.seconds(0)
+        return
+    best = None
+    for streams in sorted({1, worker.threads}):
+        with turn(args):
+            worker.open(streams)
+            worker.seconds(max(BATCHES))
+            for batch in BATCHES:
+                found = min(worker.seconds(batch) for _ in range(args.tries))
+                best = min(best or (found, streams, batch), (found, streams, batch))
+    worker.open(best[1])
+    worker.batch = best[2]
+
+
+def vectors_of(worker, texts):
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "vectors.npy")
+        worker.ask(do="save", batch=worker.batch, path=path)
+        return texts.in_file_order(worker.name, np.load(path))
+
+
+def cosines(vectors, reference):
+    a, b = vectors.astype(np.float64), reference.astype(np.float64)
+    cosine = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+    return float(cosine.min()), float(cosine.mean())
+
+
+class Cell:
+    """One file of texts, one number of threads: workers tuned, then timed in turns."""
+
+    def __init__(self, args, workers, texts, threads):
+        self.args, self.texts, self.threads = args, texts, threads
+        self.workers, self.seconds, self.vectors = dict(workers), {}, {}
+
+    def each(self, call):
+        """Runs call(worker) for every engine; whoever fails is out from here on."""
+        for name, worker in list(self.workers.items()):
+            try:
+                call(worker)
+            except Absent as reason:
+                absent(name, f"{self.texts.name}, {self.threads} threads: {reason}")
+                del self.workers[name]
+
+    def run(self):
+        self.each(lambda worker: tune(worker, self.texts, self.args))
+        self.each(self.keep_vectors)
+        if not self.workers:
+            return
+        self.seconds = {name: [] for name in self.workers}
+        for _ in range(self.args.rounds):
+            first, *rest = self.workers.items()
+            self.workers = dict([*rest, first])
+            with turn(self.args):
+                self.each(self.time_once)
+            if not self.workers:
+                return
+
+    def keep_vectors(self, worker):
+        self.vectors[worker.name] = vectors_of(worker, self.texts)
+
+    def time_once(self, worker):
+        time.sleep(PAUSE_S)
+        self.seconds[worker.name].append(worker.seconds(worker.batch))
+
+    def point(self, name, forebay, reference):
+        """A line of peers.csv."""
+        worker, seconds = self.workers[name], self.seconds[name]
+        speeds = [self.texts.tokens / s for s in seconds]
+        q1, median, q3 = quartiles(speeds)
+        row = {"engine": name, "version": version(name, self.args), "texts": self.texts.name,
+               "threads": self.threads, "batch": worker.batch or "", "streams": worker.streams,
+               "count": len(self.texts.lines), "tokens": self.texts.tokens, "rounds": len(seconds),
+               "texts_per_s": median * len(self.texts.lines) / self.texts.tokens,
+               "tokens_per_s": median, "tokens_per_s_q1": q1, "tokens_per_s_q3": q3}
+        if forebay and name != forebay:
+            ratios = [theirs / ours for ours, theirs in zip(self.seconds[forebay], seconds)]
+            row["forebay_ratio_q1"], row["forebay_ratio"], row["forebay_ratio_q3"] = \
+                quartiles(ratios)
+        if reference is not None:
+            row["cosine_min"], row["cosine_mean"] = cosines(self.vectors[name], reference)
+        return row
+
+
+def quartiles(samples):
+    if len(samples) == 1:
+        return samples * 3
+    return statistics.quantiles(samples, n=4, method="inclusive")
+
+
+ABSENT = {}
+
+
+def absent(name, reason):
+    if name not in ABSENT:
+        print(f"{name} is absent: {reason}", file=sys.stderr, flush=True)
+    ABSENT[name] = reason
+
+
+def short(x):
+    return f"{x:.4g}" if isinstance(x, float) and x < 1000 else f"{x:.0f}" \
+        if isinstance(x, float) else x
+
+
+def show(rows):
+    first = rows[0]
+    print(f"\n{first['texts']}: {first['count']} texts, {first['tokens']} tokens, "
+          f"{first['threads']} thread{'s' if first['threads'] > 1 else ''}, "
+          f"{first['rounds']} rounds")
+    print(f"  {'engine':<27}{'batch':>6}{'streams':>8}{'tokens/s':>10}{'quartiles':>17}"
+          f"{'forebay is':>12}{'quartiles':>13}{'cosine min':>12}{'mean':>10}")
+    for row in sorted(rows, key=lambda row: -row["tokens_per_s"]):
+        spread = f"{row['tokens_per_s_q1']:,.0f}..{row['tokens_per_s_q3']:,.0f}"
+        ratio = f"{row['forebay_ratio']:.2f} x" if "forebay_ratio" in row else ""
+        around = f"{row['forebay_ratio_q1']:.2f}..{row['forebay_ratio_q3']:.2f}" if ratio else ""
+        accuracy = f"{row['cosine_min']:>12.6f}{row['cosine_mean']:>10.6f}" \
+            if "cosine_min" in row else ""
+        print(f"  {row['engine']:<27}{row['batch']:>6}{row['streams']:>8}"
+              f"{row['tokens_per_s']:>10,.0f}{spread:>17}{ratio:>12}{around:>13}{accuracy}",
+              flush=True)
+
+
+class Results:
+    """The CSV files, a line written as soon as it is known."""
+
+    def __init__(self, out):
+        out.mkdir(parents=True, exist_ok=True)
+        self.files = [open(out / name, "w", newline="", encoding="utf-8")
+                      for name in ("peers.csv", "peers-rounds.csv")]
+        self.points = csv.DictWriter(self.files[0], FIELDS, restval="")
+        self.points.writeheader()
+        self.rounds = csv.writer(self.files[1])
+        self.rounds.writerow(["engine", "texts", "threads", "round", "seconds"])
+        self.common = {"date": datetime.date.today().isoformat(), "cpu": cpu_name()}
+
+    def cell(self, cell, rows):
+        for row in rows:
+            self.points.writerow({**self.common, **{k: short(v) if "cosine" not in k else
+                                                    f"{v:.6f}" for k, v in row.items()}})
+        for name, seconds in cell.seconds.items():
+            self.rounds.writerows([name, cell.texts.name, cell.threads, i, f"{s:.6f}"]
+                                  for i, s in enumerate(seconds))
+        for file in self.files:
+            file.flush()
+
+    def close(self):
+        for file in self.files:
+            file.close()
+
+
+def references(args, texts):
+    """What sentence-transformers gives in f32, a file of texts each; {} without it."""
+    worker = Worker(REFERENCE, os.cpu_count() or 1, args)
+    found = {}
+    try:
+        worker.open(1)
+        worker.batch = max(BATCHES)
+        for part in texts:
+            worker.ask(do="texts", texts=part.given(REFERENCE))
+            found[part.name] = vectors_of(worker, part)
+    except Absent as reason:
+        absent("the reference", str(reason))
+    finally:
+        worker.close()
+    return found
+
+
+def measure(args, names, texts, threads, reference, results):
+    workers = {name: Worker(name, threads, args) for name in names}
+    try:
+        for part in texts:
+            cell = Cell(args, workers, part, threads)
+            cell.run()
+            forebay = next((name for name in cell.workers if is_forebay(name)), None)
+            rows = [cell.point(name, forebay, reference.get(part.name))
+                    for name in names if name in cell.workers]
+            if rows:
+                results.cell(cell, rows)
+                show(rows)
+    finally:
+        for worker in workers.values():
+            worker.close()
+
+
+def chosen(args):
+    wanted = [name for name in ENGINES
+              if is_forebay(name) or args.peers is None
+              or any(name.startswith(peer) for peer in args.peers)]
+    for peer in args.peers or []:
+        if not any(name.startswith(peer) for name in ENGINES):
+            sys.exit(f"compare: no peer {peer}: {', '.join(ENGINES)}")
+    return wanted
+
+
+def words(text):
+    return text.split(",")
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--peers", type=words, help="beginnings of names; all without it")
+    parser.add_argument("--texts", type=words, default=FILES, help="short,medium,long,mixed")
+    parser.add_argument("--texts-dir", default=ROOT / "bench" / "texts", type=pathlib.Path)
+    parser.add_argument("--threads", type=words,
+                        default=[str(n) for n in sorted({1, min(2, os.cpu_count() or 1)})])
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--tokens", type=int, default=4096, help="a round, about (4096)")
+    parser.add_argument("--tries", type=int, default=1, help="of each batch, before the rounds")
+    parser.add_argument("--starts", type=int, default=5, help="of each engine; 0: not measured")
+    parser.add_argument("--lock", help="a file to lock for each round, on a shared machine")
+    parser.add_argument("--model", default=str(ROOT / "models" / "all-MiniLM-L6-v2"))
+    parser.add_argument("--exported", default=str(ROOT / "build" / "peers"))
+    parser.add_argument("--library", default=str(ROOT / "build" / "libforebay.so"))
+    parser.add_argument("--command", default=str(ROOT / "build" / "forebay"))
+    parser.add_argument("--out", default=ROOT / "bench" / "results", type=pathlib.Path)
+    parser.add_argument("--plots", default=ROOT / "bench" / "plots", type=pathlib.Path)
+    return parser.parse_args()
+
+
+def main():
+    args = arguments()
+    names = chosen(args)
+    place = Place(args.model, args.exported, args.library)
+    texts = [Texts(name, args.texts_dir / f"{name}.txt", tokenizer(place), args.tokens)
+             for name in args.texts]
+    print(f"{cpu_name()}, {os.cpu_count()} cores, {datetime.date.today()}")
+    results = Results(args.out)
+    reference = references(args, texts)
+    for threads in map(int, args.threads):
+        measure(args, names, texts, threads, reference, results)
+    results.close()
+    if args.starts:
+        start_all(args, [name for name in names if name not in ABSENT], texts[-1], turn)
+    for picture in plot_all(args.out / "peers.csv", args.plots):
+        print(f"picture: {picture}")
+    for name, reason in ABSENT.items():
+        print(f"absent: {name}: {reason}")
+
+
+if __name__ == "__main__":
+    main()
