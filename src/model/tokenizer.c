@@ -9,6 +9,7 @@
 
 #include "base/assert.h"
 #include "model/file.h"
+#include "model/json.h"
 #include "model/tokenizer_internal.h"
 #include "model/utf8.h"
 
@@ -174,14 +175,9 @@ void fby_tokenizer_finish(fby_tokenizer *t)
     }
 }
 
-fby_status fby_tokenizer_from_json(const char *name, const char *json, size_t size,
-                                   fby_tokenizer **tokenizer)
+/* Hands out a tokenizer that was filled with success, closes another. */
+static fby_status finished(fby_tokenizer *t, fby_status status, fby_tokenizer **tokenizer)
 {
-    fby_tokenizer *t;
-    fby_status status = fby_tokenizer_new(&t);
-    if (status != FBY_OK)
-        return status;
-    status = fby_tokenizer_read_json(name, json, size, t);
     if (status != FBY_OK) {
         fby_tokenizer_close(t);
         return status;
@@ -191,19 +187,74 @@ fby_status fby_tokenizer_from_json(const char *name, const char *json, size_t si
     return FBY_OK;
 }
 
+fby_status fby_tokenizer_from_json(const char *name, const char *json, size_t size,
+                                   fby_tokenizer **tokenizer)
+{
+    fby_tokenizer *t;
+    fby_status status = fby_tokenizer_new(&t);
+    if (status != FBY_OK)
+        return status;
+    status = fby_tokenizer_read_json(name, json, size, t);
+    return finished(t, status, tokenizer);
+}
+
+/* tokenizer_config.json's object; NULL if there is no such file. */
+static fby_status config_load(const char *dir, char path[static FBY_PATH_SIZE], json_t **config)
+{
+    *config = NULL;
+    fby_status status = fby_path_join(path, dir, "tokenizer_config.json");
+    if (status == FBY_OK)
+        status = fby_json_load(path, 0, config);
+    if (status == FBY_ENOENT)
+        return FBY_OK;
+    if (status == FBY_OK && (status = fby_json_object(path, *config)) != FBY_OK)
+        json_decref(*config);
+    return status;
+}
+
+static fby_status open_vocab_txt(const char *dir, const char *path, const char *text, size_t size,
+                                 fby_tokenizer **tokenizer)
+{
+    char config_path[FBY_PATH_SIZE];
+    json_t *config;
+    fby_tokenizer *t;
+    fby_status status = config_load(dir, config_path, &config);
+    if (status != FBY_OK)
+        return status;
+    status = fby_tokenizer_new(&t);
+    if (status == FBY_OK) {
+        status = fby_tokenizer_read_vocab_txt(path, text, size, config_path, config, t);
+        status = finished(t, status, tokenizer);
+    }
+    json_decref(config);
+    return status;
+}
+
 fby_status fby_tokenizer_open(const char *dir, fby_tokenizer **tokenizer)
 {
     char path[FBY_PATH_SIZE];
-    fby_status status = fby_path_join(path, dir, "tokenizer.json");
-    if (status != FBY_OK)
-        return status;
-    char *json;
+    char *text;
     size_t size;
-    status = fby_file_read(path, FBY_TOKENIZER_SIZE_MAX, &json, &size);
+    fby_status status = fby_path_join(path, dir, "tokenizer.json");
+    if (status == FBY_OK)
+        status = fby_file_read(path, FBY_TOKENIZER_SIZE_MAX, &text, &size);
+    if (status == FBY_OK) {
+        status = fby_tokenizer_from_json(path, text, size, tokenizer);
+        free(text);
+        return status;
+    }
+    if (status != FBY_ENOENT)
+        return status;
+
+    status = fby_path_join(path, dir, "vocab.txt");
+    if (status == FBY_OK)
+        status = fby_file_read(path, FBY_TOKENIZER_SIZE_MAX, &text, &size);
+    if (status == FBY_ENOENT)
+        return fby_error(status, "%s: neither tokenizer.json nor vocab.txt", dir);
     if (status != FBY_OK)
         return status;
-    status = fby_tokenizer_from_json(path, json, size, tokenizer);
-    free(json);
+    status = open_vocab_txt(dir, path, text, size, tokenizer);
+    free(text);
     return status;
 }
 

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The tokenizer's inside, shared by the files that make one (tokenizer.c, and
- * tokenizer_json.c and vocab_txt.c for it) and the one that uses it
+ * tokenizer_json.c, vocab_txt.c for it) and the one that uses it
  * (tokenizer_encode.c).
  *
  *     new --> add pieces, settings --> index --> add tokens, template --> finish
  */
 #ifndef FBY_MODEL_TOKENIZER_INTERNAL_H
 #define FBY_MODEL_TOKENIZER_INTERNAL_H
+
+#include <jansson.h>
 
 #include "model/normalizer.h"
 #include "model/tokenizer.h"
@@ -82,9 +84,10 @@ void fby_tokenizer_finish(fby_tokenizer *tokenizer);
 /* Both fill a new tokenizer from bytes; `name` is for messages. */
 fby_status fby_tokenizer_read_json(const char *name, const char *json, size_t size,
                                    fby_tokenizer *tokenizer);
-/* `config`: the bytes of tokenizer_config.json, NULL if there is none. */
+/* `config` is tokenizer_config.json's object, NULL if there is none. A piece on several lines has
+ * the last one's id, as in transformers. */
 fby_status fby_tokenizer_read_vocab_txt(const char *name, const char *text, size_t size,
-                                        const char *config_name, const char *config,
-                                        size_t config_size, fby_tokenizer *tokenizer);
+                                        const char *config_name, const json_t *config,
+                                        fby_tokenizer *tokenizer);
 
 #endif

@@ -3,9 +3,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/bits.h"
 #include "model/file.h"
 #include "model/json.h"
 #include "model/tokenizer_internal.h"
+#include "model/vocab_json.h"
 
 enum { PLACE_SIZE = 256 };
 
@@ -50,10 +52,13 @@ static fby_status type_of(const part *p, const char *expected)
     return status;
 }
 
+/* From the tree, unless the vocabulary was read already. */
 static fby_status read_vocab(const part *model, fby_tokenizer *t)
 {
     json_t *vocab = json_object_get(model->value, "vocab");
     char quoted[FBY_QUOTE_SIZE];
+    if (t->vocabulary.count > 0)
+        return FBY_OK;
     if (!json_is_object(vocab))
         return fby_error(FBY_EFORMAT, "%s: vocab: expected an object", model->place);
     for (void *at = json_object_iter(vocab); at != NULL; at = json_object_iter_next(vocab, at)) {
@@ -310,11 +315,48 @@ static fby_status read_version(const char *name, const json_t *root)
     return status;
 }
 
+/* The text with its vocabulary emptied, in two parts. */
+typedef struct remainder {
+    const char *at[2], *end[2];
+} remainder;
+
+/* json_load_callback's. */
+static size_t remainder_read(void *buffer, size_t size, void *context)
+{
+    remainder *rest = context;
+    int now = rest->at[0] == rest->end[0];
+    size_t count = fby_min_size(size, (size_t)(rest->end[now] - rest->at[now]));
+    memcpy(buffer, rest->at[now], count);
+    rest->at[now] += count;
+    return count;
+}
+
+/* Reads the vocabulary by itself and the rest as a tree; false if that will not do. */
+static bool parse_apart(const char *json, size_t size, fby_vocabulary *vocabulary, json_t **root)
+{
+    fby_vocab_span span;
+    if (!fby_vocab_json_find(json, size, &span) || !fby_vocab_json_read(json, &span, vocabulary))
+        return false;
+    remainder rest = {{json, json + span.end - 1}, {json + span.begin + 1, json + size}};
+    *root = json_load_callback(remainder_read, &rest, JSON_REJECT_DUPLICATES, NULL);
+    return *root != NULL;
+}
+
+static fby_status parse(const char *name, const char *json, size_t size, fby_vocabulary *vocabulary,
+                        json_t **root)
+{
+    if (parse_apart(json, size, vocabulary, root))
+        return FBY_OK;
+    fby_vocabulary_free(vocabulary);
+    fby_vocabulary_init(vocabulary);
+    return fby_json_parse(name, json, size, 0, root);
+}
+
 fby_status fby_tokenizer_read_json(const char *name, const char *json, size_t size,
                                    fby_tokenizer *t)
 {
     json_t *root;
-    fby_status status = fby_json_parse(name, json, size, 0, &root);
+    fby_status status = parse(name, json, size, &t->vocabulary, &root);
     if (status != FBY_OK)
         return status;
     status = fby_json_object(name, root);
