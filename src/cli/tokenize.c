@@ -66,6 +66,20 @@ struct job {
     size_t capacity;
 };
 
+/* Room for a text that is not cut short of the model's limit; more comes when it is asked for. */
+static fby_status open_model(struct job *job, const fby_model_choice *choice)
+{
+    fby_model_info info = {.struct_size = sizeof info};
+    fby_status status = fby_model_choice_open(choice, &job->model);
+    if (status == FBY_OK)
+        status = fby_model_get_info(job->model, &info);
+    if (status != FBY_OK)
+        return status;
+    job->capacity = info.max_tokens;
+    job->ids = malloc(job->capacity * sizeof *job->ids);
+    return job->ids != NULL ? FBY_OK : fby_error(FBY_ENOMEM, "no memory for tokens");
+}
+
 static fby_status tokenize(struct job *job, const fby_line *line, size_t *count)
 {
     const fby_text text = {line->bytes, line->size};
@@ -171,7 +185,7 @@ static int run(const fby_cli_command *self, int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     fby_status status = fby_input_open(&options.input, argv + 1, (size_t)operands, &input);
     if (status == FBY_OK)
-        status = fby_model_choice_open(&options.model, &job.model);
+        status = open_model(&job, &options.model);
     if (status == FBY_OK)
         status = fby_stop_listen();
     if (status == FBY_OK)

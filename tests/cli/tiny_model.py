@@ -54,6 +54,32 @@ def write_weights(path):
     path.write_bytes(struct.pack("<Q", len(text)) + text + data)
 
 
+def tokenizer():
+    ids = {word: i for i, word in enumerate(VOCABULARY)}
+
+    def special(word):
+        return {"id": word, "ids": [ids[word]], "tokens": [word]}
+
+    return {
+        "version": "1.0", "truncation": None, "padding": None,
+        "added_tokens": [{"id": ids[word], "content": word, "single_word": False, "lstrip": False,
+                          "rstrip": False, "normalized": False, "special": True}
+                         for word in VOCABULARY[:5]],
+        "normalizer": {"type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True,
+                       "strip_accents": None, "lowercase": True},
+        "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "post_processor": {
+            "type": "TemplateProcessing",
+            "single": [{"SpecialToken": {"id": "[CLS]", "type_id": 0}},
+                       {"Sequence": {"id": "A", "type_id": 0}},
+                       {"SpecialToken": {"id": "[SEP]", "type_id": 0}}],
+            "pair": [], "special_tokens": {word: special(word) for word in ("[CLS]", "[SEP]")}},
+        "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": True},
+        "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
+                  "max_input_chars_per_word": 100, "vocab": ids},
+    }
+
+
 def make(directory):
     """Writes the model's files; `directory` is a pathlib.Path that exists."""
     config = {
@@ -71,12 +97,11 @@ def make(directory):
     pooling = {"word_embedding_dimension": HIDDEN, "pooling_mode_mean_tokens": True}
     prompts = {"prompts": {"query": "query: "}, "default_prompt_name": None}
     write_weights(directory / "model.safetensors")
-    (directory / "vocab.txt").write_text("".join(word + "\n" for word in VOCABULARY))
     (directory / "1_Pooling").mkdir()
     for name, content in {
         "config.json": config, "modules.json": modules, "1_Pooling/config.json": pooling,
         "config_sentence_transformers.json": prompts,
         "sentence_bert_config.json": {"max_seq_length": POSITIONS, "do_lower_case": False},
-        "tokenizer_config.json": {"do_lower_case": True, "tokenizer_class": "BertTokenizer"},
+        "tokenizer.json": tokenizer(),
     }.items():
         (directory / name).write_text(json.dumps(content))
