@@ -29,7 +29,8 @@ void fby_encoder_close(fby_encoder *encoder);
 
 typedef struct fby_encoder_info {
     const char *architecture, *pooling, *fingerprint, *packed_path; /* live as the encoder */
-    uint32_t dim; /* of what fby_encoder_run() writes */
+    uint32_t dim;          /* of what fby_encoder_run() writes */
+    uint32_t truncate_dim; /* floats that sentence-transformers keeps of it by default; 0: all */
     uint32_t layers, heads, hidden, intermediate;
     uint32_t max_tokens; /* of a text, special ones included */
     bool normalizes;
@@ -41,7 +42,9 @@ void fby_encoder_get_info(const fby_encoder *encoder, fby_encoder_info *info);
 const fby_tokenizer *fby_encoder_tokenizer(const fby_encoder *encoder);
 
 /* The text of a prompt by name; the model's default prompt (or "") for NULL. FBY_ENOENT for a
- * name that config_sentence_transformers.json does not have; the message lists those it has. */
+ * name that the model does not have ("query" and "document" are always there, as in
+ * sentence-transformers); the message lists those it has. FBY_EUNSUPPORTED if pooling would have
+ * to leave the prompt's tokens out. */
 fby_status fby_encoder_prompt(const fby_encoder *encoder, const char *name, const char **prompt,
                               size_t *size);
 
@@ -53,7 +56,8 @@ size_t fby_encoder_scratch(const fby_encoder *encoder, uint32_t tokens);
  * ids[starts[i]] … ids[starts[i + 1] - 1], at least 1 and at most max_tokens;
  * starts[0] is 0. vectors[i] points to `dim` floats, any alignment, written
  * before any cut or normalisation. `*cancel`, unless `cancel` is NULL, is read
- * between layers; FBY_ECANCELED if it was found set.
+ * between layers; FBY_ECANCELED if it was found set. FBY_EINVAL for an id that
+ * the model has no row for.
  */
 fby_status fby_encoder_run(const fby_encoder *encoder, const uint32_t *ids, const uint32_t *starts,
                            uint32_t texts, void *scratch, float *const *vectors,

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "model/encoder.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bits.h"
+#include "base/platform.h"
+#include "model/bert.h"
+#include "model/image.h"
+#include "model/pooling.h"
+
+struct fby_encoder {
+    const fby_kernels *kernels;
+    fby_config config;
+    fby_tokenizer *tokenizer;
+    fby_image image;
+    fby_weights weights;
+    fby_bert bert;
+};
+
+/* The tokenizer lies beside the Transformer's weights. */
+static fby_status open_tokenizer(const char *dir, fby_encoder *encoder)
+{
+    char path[FBY_PATH_SIZE];
+    const fby_config *config = &encoder->config;
+    fby_status status = fby_path_join(path, dir, config->modules.list[0].path);
+    if (status == FBY_OK)
+        status = fby_tokenizer_open(path, &encoder->tokenizer);
+    if (status != FBY_OK)
+        return status;
+    uint32_t vocabulary = fby_tokenizer_vocabulary(encoder->tokenizer);
+    if (vocabulary > config->bert.vocabulary)
+        return fby_error(FBY_EFORMAT, "%s: the tokenizer has %u entries, but vocab_size is %u",
+                         path, vocabulary, config->bert.vocabulary);
+    uint32_t special = fby_tokenizer_special_count(encoder->tokenizer);
+    if (special > config->max_tokens)
+        return fby_error(FBY_EFORMAT, "%s: the tokenizer adds %u tokens, a text may have %u", path,
+                         special, config->max_tokens);
+    return FBY_OK;
+}
+
+static fby_status open_weights(const char *dir, const char *cache_dir, fby_encoder *encoder)
+{
+    char settings[FBY_SETTINGS_SIZE];
+    uint64_t tokenizer[2];
+    fby_tokenizer_digest(encoder->tokenizer, tokenizer);
+    fby_status status = fby_settings_text(&encoder->config, encoder->kernels, tokenizer, settings);
+    if (status == FBY_OK)
+        status = fby_image_open(dir, &encoder->config, encoder->kernels, settings, cache_dir,
+                                &encoder->image);
+    if (status == FBY_OK)
+        status = fby_weights_bind(&encoder->config, encoder->kernels, encoder->image.bytes,
+                                  &encoder->weights);
+    return status;
+}
+
+fby_status fby_encoder_open(const char *dir, fby_isa isa, const char *cache_dir, fby_encoder **out)
+{
+    fby_encoder *encoder = calloc(1, sizeof *encoder);
+    if (encoder == NULL)
+        return fby_error(FBY_ENOMEM, "%s: no memory for an encoder", dir);
+    encoder->kernels = fby_kernels_for(isa);
+    fby_status status = fby_config_load(dir, &encoder->config);
+    if (status == FBY_OK)
+        status = open_tokenizer(dir, encoder);
+    if (status == FBY_OK)
+        status = open_weights(dir, cache_dir, encoder);
+    if (status != FBY_OK) {
+        fby_encoder_close(encoder);
+        return status;
+    }
+    encoder->bert = (fby_bert){&encoder->config, encoder->kernels, &encoder->weights};
+    *out = encoder;
+    return FBY_OK;
+}
+
+void fby_encoder_close(fby_encoder *encoder)
+{
+    if (encoder == NULL)
+        return;
+    fby_weights_unbind(&encoder->weights);
+    fby_image_close(&encoder->image);
+    fby_tokenizer_close(encoder->tokenizer);
+    fby_config_clear(&encoder->config);
+    free(encoder);
+}
+
+/* Two operations a weight of every linear layer. */
+static uint64_t flops_per_token(const fby_bert_config *bert)
+{
+    uint64_t hidden = bert->hidden, intermediate = bert->intermediate;
+    return 2 * bert->layers * (4 * hidden * hidden + 2 * hidden * intermediate);
+}
+
+void fby_encoder_get_info(const fby_encoder *encoder, fby_encoder_info *info)
+{
+    const fby_config *config = &encoder->config;
+    const fby_bert_config *bert = &config->bert;
+    *info = (fby_encoder_info){
+        .architecture = "bert",
+        .pooling = fby_pooling_name(config->pooling.pooling),
+        .fingerprint = encoder->image.fingerprint,
+        .packed_path = encoder->image.path,
+        .dim = config->dim,
+        .truncate_dim = config->prompts.truncate_dim,
+        .layers = bert->layers,
+        .heads = bert->heads,
+        .hidden = bert->hidden,
+        .intermediate = bert->intermediate,
+        .max_tokens = config->max_tokens,
+        .normalizes = config->normalizes,
+        .weight_bytes = encoder->image.weight_bytes,
+        .flops_per_token = flops_per_token(bert),
+        /* q k^T and p v, each two operations a number of a head, over all heads. */
+        .flops_per_token_pair = (uint64_t)4 * bert->hidden * bert->layers,
+    };
+}
+
+const fby_tokenizer *fby_encoder_tokenizer(const fby_encoder *encoder)
+{
+    return encoder->tokenizer;
+}
+
+fby_status fby_encoder_prompt(const fby_encoder *encoder, const char *name, const char **prompt,
+                              size_t *size)
+{
+    const char *text;
+    fby_status status = fby_prompts_find(&encoder->config.prompts, name, &text);
+    if (status != FBY_OK)
+        return status;
+    if (text[0] != '\0' && !encoder->config.pooling.include_prompt)
+        return fby_error(FBY_EUNSUPPORTED,
+                         "a prompt that pooling leaves out (include_prompt false)");
+    *prompt = text;
+    *size = strlen(text);
+    return FBY_OK;
+}
+
+size_t fby_encoder_scratch(const fby_encoder *encoder, uint32_t tokens)
+{
+    return fby_align_up(fby_bert_scratch(&encoder->bert, tokens), FBY_CACHELINE) +
+           fby_pooling_scratch(&encoder->config);
+}
+
+fby_status fby_encoder_run(const fby_encoder *encoder, const uint32_t *ids, const uint32_t *starts,
+                           uint32_t texts, void *scratch, float *const *vectors,
+                           const atomic_bool *cancel)
+{
+    const float *hidden;
+    fby_status status = fby_bert_run(&encoder->bert, ids, starts, texts, scratch, cancel, &hidden);
+    if (status != FBY_OK)
+        return status;
+    size_t used = fby_align_up(fby_bert_scratch(&encoder->bert, starts[texts]), FBY_CACHELINE);
+    fby_pooling_run(&encoder->config, encoder->kernels, &encoder->weights, hidden, starts, texts,
+                    (char *)scratch + used, vectors);
+    return FBY_OK;
+}
