@@ -10,9 +10,11 @@
  *        +---------------------- slots that all have let go ----------------------------+
  *
  * A sequence counts events from 0 and only grows; event s lies in slot s modulo
- * the capacity. A consumer sees every event, in order, as many at a time as are
- * there. The members of a group share the events: each goes to one of them, which
- * copies it out. Batches come from load, not from a timer.
+ * the capacity. A slot is 64 or 128 bytes; its last 8 say which event it holds and
+ * what that costs, so that what is published arrives with the cache line that it
+ * lies in, and a hop costs one line. A consumer sees every event, in order, as many at a time as
+ * are there. The members of a group share the events: each goes to one of them, which copies it
+ * out. Batches come from load, not from a timer.
  *
  * Threads: with FBY_DISRUPTOR_SINGLE one thread claims and publishes; with
  * FBY_DISRUPTOR_MULTI any. Each consumer and each member is used by one thread.
@@ -25,8 +27,7 @@
  * passes the marks in order.
  *
  * Memory order, each release with the acquire that reads it:
- *   P1 -> C1  an event's bytes, single producer: the cursor
- *   P2 -> C2  an event's bytes, several producers: the slot's round
+ *   P1 -> C1  an event's bytes: the last word of its slot
  *   R1 -> G1  a consumer's reads, before its slots are written again
  *   R2 -> G2  a member's copy, before its slot is written again
  *   R1 -> C3  what a consumer did, for those that come after it in a chain
@@ -62,8 +63,8 @@ typedef enum fby_wait {
 
 typedef struct fby_disruptor_options {
     size_t struct_size;
-    uint32_t event_bytes; /* 64 or 128 */
-    uint32_t capacity;    /* events, a power of two from 2 to 2^24 */
+    uint32_t slot_bytes; /* 64 or 128: 56 or 120 for the event */
+    uint32_t capacity;   /* events, a power of two from 2 to 2^24 */
     fby_producers producers;
     fby_wait wait;
 } fby_disruptor_options;
@@ -94,27 +95,21 @@ FBY_API fby_status fby_disruptor_add_group(fby_disruptor *disruptor, fby_group *
 
 struct fby_disruptor {
     /* Constant once the first event is claimed. */
-    unsigned char *events_;
-    uint32_t *rounds_; /* several producers: slot s holds the round that was last published */
-    uint32_t *costs_;  /* a slot */
+    unsigned char *slots_;
     uint64_t mask_;
     uint32_t shift_, capacity_shift_;
     uint32_t multi_, sleeps_; /* sleeps_: the wait strategy may put a thread to sleep */
     struct fby_disruptor_slow_ *slow_;
-    uint64_t reserved0_;
+    uint64_t reserved0_[3];
 
     /* The producers'. */
     uint64_t claimed_;   /* next sequence to claim */
     uint64_t gate_seen_; /* all below were let go, at least; may lag */
     uint64_t reserved1_[6];
 
-    /* Written by the single producer, read by consumers. */
-    uint64_t cursor_; /* all below are published */
-    uint64_t reserved2_[7];
-
     /* Written by whoever falls asleep. */
     uint32_t sleepers_, epoch_, alerted_;
-    uint32_t reserved3_[13];
+    uint32_t reserved2_[13];
 } __attribute__((aligned(64)));
 
 struct fby_consumer {
@@ -127,15 +122,13 @@ struct fby_consumer {
 } __attribute__((aligned(64)));
 
 #ifdef __cplusplus
-static_assert(sizeof(fby_disruptor) == 256 && sizeof(fby_consumer) == 64, "layout is ABI");
+static_assert(sizeof(fby_disruptor) == 192 && sizeof(fby_consumer) == 64, "layout is ABI");
 #else
-_Static_assert(sizeof(fby_disruptor) == 256 && sizeof(fby_consumer) == 64, "layout is ABI");
+_Static_assert(sizeof(fby_disruptor) == 192 && sizeof(fby_consumer) == 64, "layout is ABI");
 #endif
 
 FBY_API fby_status fby_disruptor_claim_slow_(fby_disruptor *disruptor, uint32_t count,
                                              uint64_t *sequence);
-FBY_API void fby_disruptor_publish_slow_(fby_disruptor *disruptor, uint64_t sequence,
-                                         uint32_t count);
 FBY_API void fby_disruptor_wake_(fby_disruptor *disruptor, uint32_t count);
 FBY_API uint64_t fby_consumer_ready_slow_(fby_consumer *consumer);
 
@@ -159,30 +152,46 @@ static inline fby_status fby_disruptor_claim(fby_disruptor *disruptor, uint32_t 
     return FBY_OK;
 }
 
-/* The event of a sequence that the caller has claimed, or may read. */
+/* The event of a sequence that the caller has claimed, or may read: slot_bytes - 8 bytes, aligned
+ * to 64. */
 static inline void *fby_disruptor_event(const fby_disruptor *disruptor, uint64_t sequence)
 {
-    return disruptor->events_ + ((sequence & disruptor->mask_) << disruptor->shift_);
+    return disruptor->slots_ + ((sequence & disruptor->mask_) << disruptor->shift_);
 }
 
-/* What the event counts against a member's budget, between claim and publish: for every event or
- * for none (each counts 1 then). */
-static inline void fby_disruptor_set_cost(fby_disruptor *disruptor, uint64_t sequence,
-                                          uint32_t cost)
+/* A slot's last word: in its upper half the round of the event that it holds, which is how often
+ * the slot was published; in its lower half the event's cost. */
+static inline uint64_t *fby_disruptor_word_(const fby_disruptor *disruptor, uint64_t sequence)
 {
-    __atomic_store_n(&disruptor->costs_[sequence & disruptor->mask_], cost, __ATOMIC_RELAXED);
+    return (uint64_t *)(void *)((unsigned char *)fby_disruptor_event(disruptor, sequence) +
+                                ((size_t)1 << disruptor->shift_) - sizeof(uint64_t));
 }
 
-/* Publishes what one claim gave, or a part of it; a single producer in order. */
+static inline uint32_t fby_disruptor_round_(const fby_disruptor *disruptor, uint64_t sequence)
+{
+    return (uint32_t)(sequence >> disruptor->capacity_shift_) + 1;
+}
+
+/* Publishes an event that a claim gave. `cost` counts against a member's budget. */
+static inline void fby_disruptor_publish_cost(fby_disruptor *disruptor, uint64_t sequence,
+                                              uint32_t cost)
+{
+    /* P1, with C1: the event's bytes are visible before the event is. */
+    __atomic_store_n(fby_disruptor_word_(disruptor, sequence),
+                     (uint64_t)fby_disruptor_round_(disruptor, sequence) << 32 | cost,
+                     __ATOMIC_RELEASE);
+    if (disruptor->sleeps_)
+        fby_disruptor_wake_(disruptor, 1);
+}
+
+/* Publishes `count` events from `sequence` on, which one claim gave, each of cost 1. */
 static inline void fby_disruptor_publish(fby_disruptor *disruptor, uint64_t sequence,
                                          uint32_t count)
 {
-    if (__builtin_expect(disruptor->multi_, 0)) {
-        fby_disruptor_publish_slow_(disruptor, sequence, count);
-        return;
-    }
-    /* P1, with C1: the events' bytes are visible before the events are. */
-    __atomic_store_n(&disruptor->cursor_, sequence + count, __ATOMIC_RELEASE);
+    for (uint64_t s = sequence; s < sequence + count; s++)
+        /* P1, with C1. */
+        __atomic_store_n(fby_disruptor_word_(disruptor, s),
+                         (uint64_t)fby_disruptor_round_(disruptor, s) << 32 | 1, __ATOMIC_RELEASE);
     if (disruptor->sleeps_)
         fby_disruptor_wake_(disruptor, count);
 }
@@ -216,10 +225,10 @@ FBY_API uint32_t fby_consumer_wait(fby_consumer *consumer, uint64_t timeout_ns, 
 
 /*
  * Copies the oldest events that no member has taken to `events`, an array of
- * `max` events of event_bytes each: at least one, then as long as their costs
- * stay within `budget`, but no more than an even share while other members wait.
- * Their slots are free when it returns. Returns how many; 0 if there is none.
- * Any number of threads, without locks.
+ * `max` slots of slot_bytes each whose last 8 bytes are not written: at least one, then as long as
+ * their costs stay within `budget`, but no more than an even share while other members wait. Their
+ * slots are free when it returns. Returns how many; 0 if there is none. Any number of threads,
+ * without locks.
  */
 FBY_API uint32_t fby_group_claim(fby_group *group, uint64_t budget, void *events, uint32_t max);
 

@@ -34,16 +34,9 @@ struct fby_disruptor_slow_ {
     struct fby_consumer_slow_ after[FBY_DISRUPTOR_READERS_MAX];
     uint32_t consumer_count;
     fby_group groups[FBY_DISRUPTOR_READERS_MAX];
-    void *pages; /* events, rounds, costs; each group's marks are apart */
+    void *pages; /* the slots; each group's marks are apart */
     size_t pages_size;
 };
-
-/* The round of a sequence: which time its slot is used, from 1; it wraps after 2^32 rounds, which
- * nobody can lag behind. */
-static uint32_t round_of(const fby_disruptor *disruptor, uint64_t sequence)
-{
-    return (uint32_t)(sequence >> disruptor->capacity_shift_) + 1;
-}
 
 static uint64_t capacity_of(const fby_disruptor *disruptor)
 {
@@ -62,8 +55,9 @@ static uint64_t group_passed(fby_group *group)
     uint64_t passed = known, most = known + capacity_of(disruptor);
 
     /* G2, with R2. */
-    while (passed < most && __atomic_load_n(&group->copied[passed & disruptor->mask_],
-                                            __ATOMIC_ACQUIRE) == round_of(disruptor, passed))
+    while (passed < most &&
+           __atomic_load_n(&group->copied[passed & disruptor->mask_], __ATOMIC_ACQUIRE) ==
+               fby_disruptor_round_(disruptor, passed))
         passed++;
     while (passed > known &&
            /* G3, with G4. */
@@ -129,16 +123,6 @@ fby_status fby_disruptor_claim_slow_(fby_disruptor *disruptor, uint32_t count, u
                              : claim_single(disruptor, count, sequence);
 }
 
-void fby_disruptor_publish_slow_(fby_disruptor *disruptor, uint64_t sequence, uint32_t count)
-{
-    for (uint64_t s = sequence; s < sequence + count; s++)
-        /* P2, with C2. */
-        __atomic_store_n(&disruptor->rounds_[s & disruptor->mask_], round_of(disruptor, s),
-                         __ATOMIC_RELEASE);
-    if (disruptor->sleeps_)
-        fby_disruptor_wake_(disruptor, count);
-}
-
 void fby_disruptor_wake_(fby_disruptor *disruptor, uint32_t count)
 {
     const struct fby_disruptor_slow_ *slow = disruptor->slow_;
@@ -149,16 +133,24 @@ void fby_disruptor_wake_(fby_disruptor *disruptor, uint32_t count)
 
 /* ---- consuming ---- */
 
-/* All from `next` up to the result are published. */
-static uint64_t published(const fby_disruptor *disruptor, uint64_t next)
+/* Looks at no more than so many events ahead of those that are known: a reader that runs right
+ * behind the producer would take the lines that are being written away from it. */
+enum { AHEAD_MAX = 64 };
+
+static bool is_published(const fby_disruptor *disruptor, uint64_t sequence, uint32_t *cost)
 {
-    if (!disruptor->multi_)
-        /* C1, with P1. */
-        return __atomic_load_n(&disruptor->cursor_, __ATOMIC_ACQUIRE);
-    uint64_t ready = next, most = next + capacity_of(disruptor);
-    /* C2, with P2. */
-    while (ready < most && __atomic_load_n(&disruptor->rounds_[ready & disruptor->mask_],
-                                           __ATOMIC_ACQUIRE) == round_of(disruptor, ready))
+    /* C1, with P1. */
+    uint64_t word = __atomic_load_n(fby_disruptor_word_(disruptor, sequence), __ATOMIC_ACQUIRE);
+    *cost = (uint32_t)word;
+    return (uint32_t)(word >> 32) == fby_disruptor_round_(disruptor, sequence);
+}
+
+/* All from `next` up to the result are published; at most `ahead` of them. */
+static uint64_t published(const fby_disruptor *disruptor, uint64_t next, uint64_t ahead)
+{
+    uint64_t ready = next;
+    uint32_t cost;
+    while (ready < next + ahead && is_published(disruptor, ready, &cost))
         ready++;
     return ready;
 }
@@ -167,7 +159,7 @@ uint64_t fby_consumer_ready_slow_(fby_consumer *consumer)
 {
     const struct fby_consumer_slow_ *slow = consumer->slow_;
     if (slow->after_count == 0)
-        return published(consumer->disruptor_, consumer->released_);
+        return published(consumer->disruptor_, consumer->released_, AHEAD_MAX);
     uint64_t lowest = UINT64_MAX;
     for (uint32_t i = 0; i < slow->after_count; i++) {
         /* C3, with R1. */
@@ -200,17 +192,15 @@ static uint32_t portion(const fby_group *group, uint64_t first, uint32_t self, u
                         uint32_t max)
 {
     const fby_disruptor *disruptor = group->disruptor;
-    uint64_t ready = published(disruptor, first);
-    /* Behind by more than a round, or ahead: `first` is out of date. */
-    if ((int64_t)(ready - first) <= 0)
-        return 0;
     uint64_t members = __atomic_load_n(&group->waiting, __ATOMIC_RELAXED) - self + 1;
+    uint64_t cost = 0, ahead = (uint64_t)max * members;
+    ahead = ahead < AHEAD_MAX ? ahead : AHEAD_MAX;
+    /* Alone, nothing has to be shared out: it need not look beyond what it takes. */
+    uint64_t ready = members == 1 ? first + max : published(disruptor, first, ahead);
     uint64_t share = (ready - first + members - 1) / members;
-    uint64_t most = share < max ? share : max, cost = 0;
-    uint32_t count = 0;
-    while (count < most) {
-        cost += __atomic_load_n(&disruptor->costs_[(first + count) & disruptor->mask_],
-                                __ATOMIC_RELAXED);
+    uint32_t count = 0, one;
+    while (count < share && count < max && is_published(disruptor, first + count, &one)) {
+        cost += one;
         if (count > 0 && cost > budget)
             break;
         count++;
@@ -221,12 +211,12 @@ static uint32_t portion(const fby_group *group, uint64_t first, uint32_t self, u
 static void copy_out(fby_group *group, uint64_t first, uint32_t count, unsigned char *events)
 {
     const fby_disruptor *disruptor = group->disruptor;
-    size_t size = (size_t)1 << disruptor->shift_;
+    size_t stride = (size_t)1 << disruptor->shift_;
     for (uint32_t i = 0; i < count; i++) {
         uint64_t s = first + i;
-        memcpy(events + i * size, fby_disruptor_event(disruptor, s), size);
+        memcpy(events + i * stride, fby_disruptor_event(disruptor, s), stride - sizeof(uint64_t));
         /* R2, with G2. */
-        __atomic_store_n(&group->copied[s & disruptor->mask_], round_of(disruptor, s),
+        __atomic_store_n(&group->copied[s & disruptor->mask_], fby_disruptor_round_(disruptor, s),
                          __ATOMIC_RELEASE);
     }
 }
@@ -295,8 +285,8 @@ static fby_status check_options(const fby_disruptor_options *options)
     if (options->struct_size != sizeof *options)
         return fby_error(FBY_EINVAL, "fby_disruptor_options.struct_size is %zu, not %zu",
                          options->struct_size, sizeof *options);
-    if (options->event_bytes != 64 && options->event_bytes != 128)
-        return fby_error(FBY_EINVAL, "event_bytes is %u: 64 or 128", options->event_bytes);
+    if (options->slot_bytes != 64 && options->slot_bytes != 128)
+        return fby_error(FBY_EINVAL, "slot_bytes is %u: 64 or 128", options->slot_bytes);
     if (!fby_is_pow2(options->capacity) || options->capacity < 2 ||
         options->capacity > CAPACITY_MAX)
         return fby_error(FBY_EINVAL, "capacity is %u: a power of two from 2 to %d",
@@ -305,24 +295,6 @@ static fby_status check_options(const fby_disruptor_options *options)
         return fby_error(FBY_EINVAL, "producers is %d", (int)options->producers);
     if ((unsigned)options->wait > FBY_WAIT_SLEEP)
         return fby_error(FBY_EINVAL, "wait is %d", (int)options->wait);
-    return FBY_OK;
-}
-
-static fby_status map_ring(fby_disruptor *disruptor, const fby_disruptor_options *options)
-{
-    struct fby_disruptor_slow_ *slow = disruptor->slow_;
-    size_t events = (size_t)options->capacity * options->event_bytes;
-    size_t words = fby_align_up((size_t)options->capacity * sizeof(uint32_t), 64);
-
-    slow->pages_size = events + 2 * words;
-    fby_status status = fby_pages_map(slow->pages_size, &slow->pages);
-    if (status != FBY_OK)
-        return status;
-    disruptor->events_ = slow->pages;
-    disruptor->rounds_ = (uint32_t *)(void *)(disruptor->events_ + events);
-    disruptor->costs_ = (uint32_t *)(void *)(disruptor->events_ + events + words);
-    for (uint32_t i = 0; i < options->capacity; i++)
-        disruptor->costs_[i] = 1;
     return FBY_OK;
 }
 
@@ -342,13 +314,15 @@ fby_status fby_disruptor_create(const fby_disruptor_options *options, fby_disrup
     slow->wait = options->wait;
     disruptor->slow_ = slow;
     disruptor->mask_ = options->capacity - 1;
-    disruptor->shift_ = options->event_bytes == 64 ? 6 : 7;
+    disruptor->shift_ = options->slot_bytes == 64 ? 6 : 7;
     disruptor->capacity_shift_ = (uint32_t)__builtin_ctz(options->capacity);
     disruptor->multi_ = options->producers == FBY_DISRUPTOR_MULTI;
     disruptor->sleeps_ = options->wait == FBY_WAIT_ADAPTIVE || options->wait == FBY_WAIT_SLEEP;
-    status = map_ring(disruptor, options);
+    slow->pages_size = (size_t)options->capacity * options->slot_bytes;
+    status = fby_pages_map(slow->pages_size, &slow->pages);
     if (status != FBY_OK)
         goto free_structs;
+    disruptor->slots_ = slow->pages;
     *out = disruptor;
     return FBY_OK;
 

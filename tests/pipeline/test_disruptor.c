@@ -8,7 +8,8 @@
 
 typedef struct event {
     uint64_t number;
-    uint64_t words[7]; /* all equal to the number, to show a torn copy */
+    uint64_t words[6]; /* all equal to the number, to show a torn copy */
+    uint64_t last;     /* the disruptor's */
 } event;
 
 static fby_disruptor *created(uint32_t capacity, fby_producers producers, fby_wait wait)
@@ -25,13 +26,13 @@ static fby_disruptor *created(uint32_t capacity, fby_producers producers, fby_wa
 static void fill(event *to, uint64_t number)
 {
     to->number = number;
-    for (int i = 0; i < 7; i++)
+    for (int i = 0; i < 6; i++)
         to->words[i] = number;
 }
 
 static bool whole(const event *from)
 {
-    for (int i = 0; i < 7; i++)
+    for (int i = 0; i < 6; i++)
         if (from->words[i] != from->number)
             return false;
     return true;
@@ -58,7 +59,7 @@ static void every_option_out_of_range_is_named(void **state)
     assert_int_equal(fby_disruptor_create(&options, &disruptor), FBY_EINVAL);
     assert_non_null(strstr(fby_last_error(), "capacity is 3"));
     options = (fby_disruptor_options)FBY_DISRUPTOR_OPTIONS_INIT;
-    options.event_bytes = 32;
+    options.slot_bytes = 32;
     assert_int_equal(fby_disruptor_create(&options, &disruptor), FBY_EINVAL);
     options = (fby_disruptor_options)FBY_DISRUPTOR_OPTIONS_INIT;
     options.struct_size = 1;
@@ -140,8 +141,7 @@ static void a_member_takes_what_its_budget_allows_and_the_slots_are_free(void **
         uint64_t sequence;
         assert_int_equal(fby_disruptor_claim(disruptor, 1, &sequence), FBY_OK);
         fill(fby_disruptor_event(disruptor, sequence), i);
-        fby_disruptor_set_cost(disruptor, sequence, costs[i]);
-        fby_disruptor_publish(disruptor, sequence, 1);
+        fby_disruptor_publish_cost(disruptor, sequence, costs[i]);
     }
     event taken[4];
     assert_false(publish_one(disruptor, 4));
