@@ -93,18 +93,42 @@ static struct decimal decimal_of(uint32_t fraction, uint32_t exponent)
     return shortest(c, q, fraction == 0 && exponent > 1);
 }
 
+/* Two digits for each number below 100. */
+static const char pairs[] = "00010203040506070809"
+                            "10111213141516171819"
+                            "20212223242526272829"
+                            "30313233343536373839"
+                            "40414243444546474849"
+                            "50515253545556575859"
+                            "60616263646566676869"
+                            "70717273747576777879"
+                            "80818283848586878889"
+                            "90919293949596979899";
+
+/* The digits of `x`, the last just before `end`; where they begin. */
+static char *digits_before(char *end, uint64_t x)
+{
+    while (x >= 100) {
+        end -= 2;
+        memcpy(end, pairs + 2 * (x % 100), 2);
+        x /= 100;
+    }
+    if (x < 10) {
+        *--end = (char)('0' + x);
+        return end;
+    }
+    end -= 2;
+    memcpy(end, pairs + 2 * x, 2);
+    return end;
+}
+
 size_t fby_uint_text(uint64_t x, char *text)
 {
-    char reversed[FBY_UINT_TEXT];
-    size_t size = 0;
+    char digits[FBY_UINT_TEXT];
+    char *end = digits + sizeof digits, *begin = digits_before(end, x);
 
-    do {
-        reversed[size++] = (char)('0' + x % 10);
-        x /= 10;
-    } while (x != 0);
-    for (size_t i = 0; i < size; i++)
-        text[i] = reversed[size - 1 - i];
-    return size;
+    memcpy(text, begin, (size_t)(end - begin));
+    return (size_t)(end - begin);
 }
 
 static size_t put_exponent(int exponent, char *text)
@@ -171,6 +195,7 @@ size_t fby_float_text(float x, char *text)
         decimal.exponent++;
     }
     char digits[FBY_UINT_TEXT];
-    size_t count = fby_uint_text(decimal.digits, digits);
-    return sign + lay_out(digits, count, (int)count + decimal.exponent, text + sign);
+    char *end = digits + sizeof digits, *begin = digits_before(end, decimal.digits);
+    size_t count = (size_t)(end - begin);
+    return sign + lay_out(begin, count, (int)count + decimal.exponent, text + sign);
 }
