@@ -23,7 +23,7 @@
 #include "compute/avx512/avx512.h"
 #include "compute/avx512/vector.h"
 
-enum { KEYS = 256, PANEL = 32, TILE = FBY_AVX512_ROWS, SCORE_LD = KEYS + 16 };
+enum { KEYS = 256, PANEL = 32, TILE = FBY_AVX512_ROWS, HALF = TILE / 2, SCORE_LD = KEYS + 16 };
 
 typedef struct head {
     const float *q, *k, *v;
@@ -54,23 +54,24 @@ size_t fby_avx512_attention_scratch(uint32_t tokens, uint32_t head_dim)
     return fby_align_up(floats * sizeof(float), 64);
 }
 
-FBY_INLINE void run_product(const product *t, const int rows, const int vectors)
+FBY_INLINE void run_product(const product *t, const size_t rows, const size_t vectors)
 {
     __m512 acc[TILE][2];
-    const float *x = t->x, *b = t->b;
+    const float *low = t->x, *high = t->x + HALF * t->ldx, *b = t->b; /* as in linear.c */
+    __asm__("" : "+r"(high));
     const size_t ldx = t->ldx, ldb = t->ldb;
     const __mmask16 lanes[2] = {t->lanes[0], t->lanes[1]};
     float *out = t->out;
 
-    FBY_UNROLL for (int row = 0; row < rows; row++) FBY_UNROLL for (int i = 0; i < vectors; i++)
-        acc[row][i] = _mm512_setzero_ps();
+    FBY_UNROLL for (size_t row = 0; row < rows; row++)
+        FBY_UNROLL for (size_t i = 0; i < vectors; i++) acc[row][i] = _mm512_setzero_ps();
     if (t->rescale != NULL)
-        FBY_UNROLL for (int row = 0; row < rows; row++)
+        FBY_UNROLL for (size_t row = 0; row < rows; row++)
         {
             __m512 by = _mm512_set1_ps(t->rescale[row]);
-            FBY_UNROLL for (int i = 0; i < vectors; i++)
+            FBY_UNROLL for (size_t i = 0; i < vectors; i++)
             {
-                const float *from = out + (size_t)row * t->ldo + 16 * i;
+                const float *from = out + row * t->ldo + 16 * i;
                 acc[row][i] = _mm512_mul_ps(_mm512_maskz_loadu_ps(lanes[i], from), by);
             }
         }
@@ -78,26 +79,30 @@ FBY_INLINE void run_product(const product *t, const int rows, const int vectors)
     FBY_NO_UNROLL for (size_t step = t->k; step != 0; step--)
     {
         __m512 right[2];
-        FBY_UNROLL for (int i = 0; i < vectors; i++)
+        FBY_UNROLL for (size_t i = 0; i < vectors; i++)
         {
             right[i] = _mm512_maskz_loadu_ps(lanes[i], b + 16 * i);
             __asm__("" : "+v"(right[i])); /* as in linear.c */
         }
-        FBY_UNROLL for (int row = 0; row < rows; row++)
+        FBY_UNROLL for (size_t row = 0; row < rows; row++)
         {
-            __m512 left = _mm512_set1_ps(x[(size_t)row * ldx]);
-            FBY_UNROLL for (int i = 0; i < vectors; i++) acc[row][i] =
+            const float *x = row < HALF ? low + row * ldx : high + (row - HALF) * ldx;
+            __m512 left = _mm512_set1_ps(*x);
+            FBY_UNROLL for (size_t i = 0; i < vectors; i++) acc[row][i] =
                 _mm512_fmadd_ps(left, right[i], acc[row][i]);
         }
-        x++;
+        low++;
+        high++;
         b += ldb;
     }
 
     if (t->finish != NULL)
-        FBY_UNROLL for (int row = 0; row < rows; row++) FBY_UNROLL for (int i = 0; i < vectors; i++)
-            acc[row][i] = _mm512_mul_ps(acc[row][i], _mm512_set1_ps(t->finish[row]));
-    FBY_UNROLL for (int row = 0; row < rows; row++) FBY_UNROLL for (int i = 0; i < vectors; i++)
-        _mm512_mask_storeu_ps(out + (size_t)row * t->ldo + 16 * i, lanes[i], acc[row][i]);
+        FBY_UNROLL for (size_t row = 0; row < rows; row++)
+            FBY_UNROLL for (size_t i = 0; i < vectors; i++) acc[row][i] =
+                _mm512_mul_ps(acc[row][i], _mm512_set1_ps(t->finish[row]));
+    FBY_UNROLL for (size_t row = 0; row < rows; row++)
+        FBY_UNROLL for (size_t i = 0; i < vectors; i++)
+            _mm512_mask_storeu_ps(out + row * t->ldo + 16 * i, lanes[i], acc[row][i]);
 }
 
 /* One body a height and width: the same sums in the same order. */
