@@ -25,7 +25,9 @@ FBY_INLINE __m256 gelu_erf(__m256 x)
     __m256 u = _mm256_min_ps(magnitude(x), _mm256_set1_ps(FBY_GELU_END)); /* the end for NaN too */
     __m256 v = _mm256_fmsub_ps(u, _mm256_set1_ps(2.0f / FBY_GELU_END), one);
     __m256 p = _mm256_set1_ps(c[14]);
-    FBY_UNROLL for (int i = 13; i >= 0; i--) p = _mm256_fmadd_ps(p, v, _mm256_set1_ps(c[i]));
+    FBY_UNROLL
+    for (int i = 13; i >= 0; i--)
+        p = _mm256_fmadd_ps(p, v, _mm256_set1_ps(c[i]));
     return _mm256_sub_ps(_mm256_max_ps(_mm256_setzero_ps(), x), p);
 }
 

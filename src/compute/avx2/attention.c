@@ -70,37 +70,49 @@ FBY_INLINE void run_product(const product *t, const int rows, const int vectors)
     const size_t ldx = t->ldx, ldb = t->ldb;
     float *out = t->out;
 
-    FBY_UNROLL for (int row = 0; row < rows; row++) FBY_UNROLL for (int i = 0; i < vectors; i++)
+    FBY_UNROLL
+    for (int row = 0; row < rows; row++)
+        FBY_UNROLL
+    for (int i = 0; i < vectors; i++)
         acc[row][i] = _mm256_setzero_ps();
     if (t->rescale != NULL)
-        FBY_UNROLL for (int row = 0; row < rows; row++) FBY_UNROLL for (int i = 0; i < vectors; i++)
-        {
-            __m256 old = _mm256_loadu_ps(out + (size_t)row * t->ldo + 8 * i);
-            acc[row][i] = _mm256_mul_ps(old, _mm256_broadcast_ss(t->rescale + row));
-        }
+        FBY_UNROLL
+    for (int row = 0; row < rows; row++)
+        FBY_UNROLL
+    for (int i = 0; i < vectors; i++) {
+        __m256 old = _mm256_loadu_ps(out + (size_t)row * t->ldo + 8 * i);
+        acc[row][i] = _mm256_mul_ps(old, _mm256_broadcast_ss(t->rescale + row));
+    }
 
-    FBY_NO_UNROLL for (size_t step = t->k; step != 0; step--)
-    {
+    FBY_NO_UNROLL
+    for (size_t step = t->k; step != 0; step--) {
         __m256 right[2];
-        FBY_UNROLL for (int i = 0; i < vectors; i++)
-        {
+        FBY_UNROLL
+        for (int i = 0; i < vectors; i++) {
             right[i] = _mm256_loadu_ps(b + 8 * i);
             __asm__("" : "+x"(right[i])); /* as in linear.c */
         }
-        FBY_UNROLL for (int row = 0; row < rows; row++)
-        {
+        FBY_UNROLL
+        for (int row = 0; row < rows; row++) {
             __m256 left = _mm256_broadcast_ss(x + (size_t)row * ldx);
-            FBY_UNROLL for (int i = 0; i < vectors; i++) acc[row][i] =
-                _mm256_fmadd_ps(left, right[i], acc[row][i]);
+            FBY_UNROLL
+            for (int i = 0; i < vectors; i++)
+                acc[row][i] = _mm256_fmadd_ps(left, right[i], acc[row][i]);
         }
         x++;
         b += ldb;
     }
 
     if (t->finish != NULL)
-        FBY_UNROLL for (int row = 0; row < rows; row++) FBY_UNROLL for (int i = 0; i < vectors; i++)
-            acc[row][i] = _mm256_mul_ps(acc[row][i], _mm256_broadcast_ss(t->finish + row));
-    FBY_UNROLL for (int row = 0; row < rows; row++) FBY_UNROLL for (int i = 0; i < vectors; i++)
+        FBY_UNROLL
+    for (int row = 0; row < rows; row++)
+        FBY_UNROLL
+    for (int i = 0; i < vectors; i++)
+        acc[row][i] = _mm256_mul_ps(acc[row][i], _mm256_broadcast_ss(t->finish + row));
+    FBY_UNROLL
+    for (int row = 0; row < rows; row++)
+        FBY_UNROLL
+    for (int i = 0; i < vectors; i++)
         _mm256_storeu_ps(out + (size_t)row * t->ldo + 8 * i, acc[row][i]);
 }
 
@@ -151,14 +163,14 @@ static void run_product_of(const product *t, uint32_t rows, uint32_t vectors)
 FBY_INLINE void transpose(__m256 x[8])
 {
     __m256 y[8];
-    FBY_UNROLL for (int i = 0; i < 8; i += 2)
-    {
+    FBY_UNROLL
+    for (int i = 0; i < 8; i += 2) {
         y[i] = _mm256_unpacklo_ps(x[i], x[i + 1]);
         y[i + 1] = _mm256_unpackhi_ps(x[i], x[i + 1]);
     }
     /* x[4 i + j], half h: column 4 h + j of rows 4 i … 4 i + 3. */
-    FBY_UNROLL for (int i = 0; i < 8; i += 4)
-    {
+    FBY_UNROLL
+    for (int i = 0; i < 8; i += 4) {
         __m256d a = _mm256_castps_pd(y[i]), b = _mm256_castps_pd(y[i + 2]);
         __m256d c = _mm256_castps_pd(y[i + 1]), d = _mm256_castps_pd(y[i + 3]);
         x[i] = _mm256_castpd_ps(_mm256_unpacklo_pd(a, b));
@@ -166,8 +178,8 @@ FBY_INLINE void transpose(__m256 x[8])
         x[i + 2] = _mm256_castpd_ps(_mm256_unpacklo_pd(c, d));
         x[i + 3] = _mm256_castpd_ps(_mm256_unpackhi_pd(c, d));
     }
-    FBY_UNROLL for (int j = 0; j < 4; j++)
-    {
+    FBY_UNROLL
+    for (int j = 0; j < 4; j++) {
         __m256 low = _mm256_permute2f128_ps(x[j], x[4 + j], 0x20);
         x[4 + j] = _mm256_permute2f128_ps(x[j], x[4 + j], 0x31);
         x[j] = low;
@@ -183,11 +195,15 @@ static void turn_keys(const head *h, uint32_t first, uint32_t count)
         uint32_t rows = fby_min_u32(8, count - key);
         for (uint32_t d = 0; d < h->dim; d += 8) {
             __m256 x[8];
-            FBY_UNROLL for (uint32_t i = 0; i < 8; i++) x[i] =
-                i < rows ? fby_avx2_load(from + i * h->ld + d, h->dim - d) : _mm256_setzero_ps();
+            FBY_UNROLL
+            for (uint32_t i = 0; i < 8; i++)
+                x[i] = i < rows ? fby_avx2_load(from + i * h->ld + d, h->dim - d)
+                                : _mm256_setzero_ps();
             transpose(x);
-            FBY_UNROLL for (uint32_t i = 0; i < 8; i++) if (d + i < h->dim)
-                _mm256_storeu_ps(to + (size_t)(d + i) * PANEL, x[i]);
+            FBY_UNROLL
+            for (uint32_t i = 0; i < 8; i++)
+                if (d + i < h->dim)
+                    _mm256_storeu_ps(to + (size_t)(d + i) * PANEL, x[i]);
         }
     }
 }

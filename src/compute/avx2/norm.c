@@ -19,11 +19,14 @@ FBY_INLINE float total(const __m256 sum[SUMS])
 static float sum_of(const float *x, uint32_t n)
 {
     __m256 sum[SUMS];
-    FBY_UNROLL for (int s = 0; s < SUMS; s++) sum[s] = _mm256_setzero_ps();
+    FBY_UNROLL
+    for (int s = 0; s < SUMS; s++)
+        sum[s] = _mm256_setzero_ps();
     uint32_t i = 0;
     for (; i + STEP <= n; i += STEP)
-        FBY_UNROLL for (int s = 0; s < SUMS; s++) sum[s] =
-            _mm256_add_ps(sum[s], _mm256_loadu_ps(x + i + 8 * s));
+        FBY_UNROLL
+    for (int s = 0; s < SUMS; s++)
+        sum[s] = _mm256_add_ps(sum[s], _mm256_loadu_ps(x + i + 8 * s));
     for (; i < n; i += 8)
         sum[0] = _mm256_add_ps(sum[0], fby_avx2_load(x + i, n - i));
     return total(sum);
@@ -33,14 +36,16 @@ static float squares_from(const float *x, float mean, uint32_t n)
 {
     const __m256 middle = _mm256_set1_ps(mean);
     __m256 sum[SUMS];
-    FBY_UNROLL for (int s = 0; s < SUMS; s++) sum[s] = _mm256_setzero_ps();
+    FBY_UNROLL
+    for (int s = 0; s < SUMS; s++)
+        sum[s] = _mm256_setzero_ps();
     uint32_t i = 0;
     for (; i + STEP <= n; i += STEP)
-        FBY_UNROLL for (int s = 0; s < SUMS; s++)
-        {
-            __m256 d = _mm256_sub_ps(_mm256_loadu_ps(x + i + 8 * s), middle);
-            sum[s] = _mm256_fmadd_ps(d, d, sum[s]);
-        }
+        FBY_UNROLL
+    for (int s = 0; s < SUMS; s++) {
+        __m256 d = _mm256_sub_ps(_mm256_loadu_ps(x + i + 8 * s), middle);
+        sum[s] = _mm256_fmadd_ps(d, d, sum[s]);
+    }
     for (; i < n; i += 8) {
         __m256 exist = _mm256_castsi256_ps(fby_avx2_lanes(n - i));
         __m256 d = _mm256_and_ps(_mm256_sub_ps(fby_avx2_load(x + i, n - i), middle), exist);
@@ -98,10 +103,14 @@ void fby_avx2_scale(float *x, float factor, uint32_t n)
 float fby_avx2_dot(const float *x, const float *y, uint32_t n)
 {
     __m256 sum[SUMS];
-    FBY_UNROLL for (int s = 0; s < SUMS; s++) sum[s] = _mm256_setzero_ps();
+    FBY_UNROLL
+    for (int s = 0; s < SUMS; s++)
+        sum[s] = _mm256_setzero_ps();
     uint32_t i = 0;
     for (; i + STEP <= n; i += STEP)
-        FBY_UNROLL for (int s = 0; s < SUMS; s++) sum[s] =
+        FBY_UNROLL
+    for (int s = 0; s < SUMS; s++)
+        sum[s] =
             _mm256_fmadd_ps(_mm256_loadu_ps(x + i + 8 * s), _mm256_loadu_ps(y + i + 8 * s), sum[s]);
     for (; i < n; i += 8)
         sum[0] = _mm256_fmadd_ps(fby_avx2_load(x + i, n - i), fby_avx2_load(y + i, n - i), sum[0]);

@@ -56,7 +56,9 @@ FBY_INLINE __m256 fby_avx2_exp2_of(__m256 t)
     __m256 whole = _mm256_round_ps(t, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
     __m256 r = _mm256_sub_ps(t, whole);
     __m256 p = _mm256_set1_ps(c[6]);
-    FBY_UNROLL for (int i = 5; i >= 0; i--) p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(c[i]));
+    FBY_UNROLL
+    for (int i = 5; i >= 0; i--)
+        p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(c[i]));
     __m256i exponent = _mm256_slli_epi32(_mm256_cvtps_epi32(whole), 23);
     p = _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), exponent));
     return _mm256_and_ps(p, normal);

@@ -63,33 +63,37 @@ FBY_INLINE void run_product(const product *t, const size_t rows, const size_t ve
     const __mmask16 lanes[2] = {t->lanes[0], t->lanes[1]};
     float *out = t->out;
 
-    FBY_UNROLL for (size_t row = 0; row < rows; row++)
-        FBY_UNROLL for (size_t i = 0; i < vectors; i++) acc[row][i] = _mm512_setzero_ps();
+    FBY_UNROLL
+    for (size_t row = 0; row < rows; row++)
+        FBY_UNROLL
+    for (size_t i = 0; i < vectors; i++)
+        acc[row][i] = _mm512_setzero_ps();
     if (t->rescale != NULL)
-        FBY_UNROLL for (size_t row = 0; row < rows; row++)
-        {
-            __m512 by = _mm512_set1_ps(t->rescale[row]);
-            FBY_UNROLL for (size_t i = 0; i < vectors; i++)
-            {
-                const float *from = out + row * t->ldo + 16 * i;
-                acc[row][i] = _mm512_mul_ps(_mm512_maskz_loadu_ps(lanes[i], from), by);
-            }
+        FBY_UNROLL
+    for (size_t row = 0; row < rows; row++) {
+        __m512 by = _mm512_set1_ps(t->rescale[row]);
+        FBY_UNROLL
+        for (size_t i = 0; i < vectors; i++) {
+            const float *from = out + row * t->ldo + 16 * i;
+            acc[row][i] = _mm512_mul_ps(_mm512_maskz_loadu_ps(lanes[i], from), by);
         }
+    }
 
-    FBY_NO_UNROLL for (size_t step = t->k; step != 0; step--)
-    {
+    FBY_NO_UNROLL
+    for (size_t step = t->k; step != 0; step--) {
         __m512 right[2];
-        FBY_UNROLL for (size_t i = 0; i < vectors; i++)
-        {
+        FBY_UNROLL
+        for (size_t i = 0; i < vectors; i++) {
             right[i] = _mm512_maskz_loadu_ps(lanes[i], b + 16 * i);
             __asm__("" : "+v"(right[i])); /* as in linear.c */
         }
-        FBY_UNROLL for (size_t row = 0; row < rows; row++)
-        {
+        FBY_UNROLL
+        for (size_t row = 0; row < rows; row++) {
             const float *x = row < HALF ? low + row * ldx : high + (row - HALF) * ldx;
             __m512 left = _mm512_set1_ps(*x);
-            FBY_UNROLL for (size_t i = 0; i < vectors; i++) acc[row][i] =
-                _mm512_fmadd_ps(left, right[i], acc[row][i]);
+            FBY_UNROLL
+            for (size_t i = 0; i < vectors; i++)
+                acc[row][i] = _mm512_fmadd_ps(left, right[i], acc[row][i]);
         }
         low++;
         high++;
@@ -97,12 +101,16 @@ FBY_INLINE void run_product(const product *t, const size_t rows, const size_t ve
     }
 
     if (t->finish != NULL)
-        FBY_UNROLL for (size_t row = 0; row < rows; row++)
-            FBY_UNROLL for (size_t i = 0; i < vectors; i++) acc[row][i] =
-                _mm512_mul_ps(acc[row][i], _mm512_set1_ps(t->finish[row]));
-    FBY_UNROLL for (size_t row = 0; row < rows; row++)
-        FBY_UNROLL for (size_t i = 0; i < vectors; i++)
-            _mm512_mask_storeu_ps(out + row * t->ldo + 16 * i, lanes[i], acc[row][i]);
+        FBY_UNROLL
+    for (size_t row = 0; row < rows; row++)
+        FBY_UNROLL
+    for (size_t i = 0; i < vectors; i++)
+        acc[row][i] = _mm512_mul_ps(acc[row][i], _mm512_set1_ps(t->finish[row]));
+    FBY_UNROLL
+    for (size_t row = 0; row < rows; row++)
+        FBY_UNROLL
+    for (size_t i = 0; i < vectors; i++)
+        _mm512_mask_storeu_ps(out + row * t->ldo + 16 * i, lanes[i], acc[row][i]);
 }
 
 /* One body a height and width: the same sums in the same order. */
@@ -200,14 +208,14 @@ static void run_product_of(const product *t, uint32_t rows)
 FBY_INLINE void transpose(__m512 x[16])
 {
     __m512 y[16];
-    FBY_UNROLL for (int i = 0; i < 16; i += 2)
-    {
+    FBY_UNROLL
+    for (int i = 0; i < 16; i += 2) {
         y[i] = _mm512_unpacklo_ps(x[i], x[i + 1]);
         y[i + 1] = _mm512_unpackhi_ps(x[i], x[i + 1]);
     }
     /* x[4 i + j], quarter q: column 4 q + j of rows 4 i … 4 i + 3. */
-    FBY_UNROLL for (int i = 0; i < 16; i += 4)
-    {
+    FBY_UNROLL
+    for (int i = 0; i < 16; i += 4) {
         __m512d a = _mm512_castps_pd(y[i]), b = _mm512_castps_pd(y[i + 2]);
         __m512d c = _mm512_castps_pd(y[i + 1]), d = _mm512_castps_pd(y[i + 3]);
         x[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
@@ -215,8 +223,8 @@ FBY_INLINE void transpose(__m512 x[16])
         x[i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(c, d));
         x[i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(c, d));
     }
-    FBY_UNROLL for (int j = 0; j < 4; j++)
-    {
+    FBY_UNROLL
+    for (int j = 0; j < 4; j++) {
         __m512 low01 = _mm512_shuffle_f32x4(x[j], x[4 + j], 0x44);
         __m512 high01 = _mm512_shuffle_f32x4(x[j], x[4 + j], 0xee);
         __m512 low23 = _mm512_shuffle_f32x4(x[8 + j], x[12 + j], 0x44);
@@ -226,7 +234,9 @@ FBY_INLINE void transpose(__m512 x[16])
         y[8 + j] = _mm512_shuffle_f32x4(high01, high23, 0x88);
         y[12 + j] = _mm512_shuffle_f32x4(high01, high23, 0xdd);
     }
-    FBY_UNROLL for (int i = 0; i < 16; i++) x[i] = y[i];
+    FBY_UNROLL
+    for (int i = 0; i < 16; i++)
+        x[i] = y[i];
 }
 
 /* keys: panels (head_dim, 32); the last 16 or 32 columns padded with zeros. */
@@ -239,11 +249,15 @@ static void turn_keys(const head *h, uint32_t first, uint32_t count)
         for (uint32_t d = 0; d < h->dim; d += 16) {
             __mmask16 lanes = fby_avx512_lanes(h->dim - d, 0);
             __m512 x[16];
-            FBY_UNROLL for (uint32_t i = 0; i < 16; i++) x[i] =
-                i < rows ? _mm512_maskz_loadu_ps(lanes, from + i * h->ld + d) : _mm512_setzero_ps();
+            FBY_UNROLL
+            for (uint32_t i = 0; i < 16; i++)
+                x[i] = i < rows ? _mm512_maskz_loadu_ps(lanes, from + i * h->ld + d)
+                                : _mm512_setzero_ps();
             transpose(x);
-            FBY_UNROLL for (uint32_t i = 0; i < 16; i++) if (d + i < h->dim)
-                _mm512_storeu_ps(to + (size_t)(d + i) * PANEL, x[i]);
+            FBY_UNROLL
+            for (uint32_t i = 0; i < 16; i++)
+                if (d + i < h->dim)
+                    _mm512_storeu_ps(to + (size_t)(d + i) * PANEL, x[i]);
         }
     }
 }

@@ -19,11 +19,14 @@ FBY_INLINE float total(const __m512 sum[SUMS])
 static float sum_of(const float *x, uint32_t n)
 {
     __m512 sum[SUMS];
-    FBY_UNROLL for (int s = 0; s < SUMS; s++) sum[s] = _mm512_setzero_ps();
+    FBY_UNROLL
+    for (int s = 0; s < SUMS; s++)
+        sum[s] = _mm512_setzero_ps();
     uint32_t i = 0;
     for (; i + STEP <= n; i += STEP)
-        FBY_UNROLL for (int s = 0; s < SUMS; s++) sum[s] =
-            _mm512_add_ps(sum[s], _mm512_loadu_ps(x + i + 16 * s));
+        FBY_UNROLL
+    for (int s = 0; s < SUMS; s++)
+        sum[s] = _mm512_add_ps(sum[s], _mm512_loadu_ps(x + i + 16 * s));
     for (; i < n; i += 16) {
         __mmask16 lanes = fby_avx512_lanes(n - i, 0);
         sum[0] = _mm512_add_ps(sum[0], _mm512_maskz_loadu_ps(lanes, x + i));
@@ -35,14 +38,16 @@ static float squares_from(const float *x, float mean, uint32_t n)
 {
     const __m512 middle = _mm512_set1_ps(mean);
     __m512 sum[SUMS];
-    FBY_UNROLL for (int s = 0; s < SUMS; s++) sum[s] = _mm512_setzero_ps();
+    FBY_UNROLL
+    for (int s = 0; s < SUMS; s++)
+        sum[s] = _mm512_setzero_ps();
     uint32_t i = 0;
     for (; i + STEP <= n; i += STEP)
-        FBY_UNROLL for (int s = 0; s < SUMS; s++)
-        {
-            __m512 d = _mm512_sub_ps(_mm512_loadu_ps(x + i + 16 * s), middle);
-            sum[s] = _mm512_fmadd_ps(d, d, sum[s]);
-        }
+        FBY_UNROLL
+    for (int s = 0; s < SUMS; s++) {
+        __m512 d = _mm512_sub_ps(_mm512_loadu_ps(x + i + 16 * s), middle);
+        sum[s] = _mm512_fmadd_ps(d, d, sum[s]);
+    }
     for (; i < n; i += 16) {
         __mmask16 lanes = fby_avx512_lanes(n - i, 0);
         __m512 d = _mm512_maskz_sub_ps(lanes, _mm512_maskz_loadu_ps(lanes, x + i), middle);
@@ -105,11 +110,15 @@ void fby_avx512_scale(float *x, float factor, uint32_t n)
 float fby_avx512_dot(const float *x, const float *y, uint32_t n)
 {
     __m512 sum[SUMS];
-    FBY_UNROLL for (int s = 0; s < SUMS; s++) sum[s] = _mm512_setzero_ps();
+    FBY_UNROLL
+    for (int s = 0; s < SUMS; s++)
+        sum[s] = _mm512_setzero_ps();
     uint32_t i = 0;
     for (; i + STEP <= n; i += STEP)
-        FBY_UNROLL for (int s = 0; s < SUMS; s++) sum[s] = _mm512_fmadd_ps(
-            _mm512_loadu_ps(x + i + 16 * s), _mm512_loadu_ps(y + i + 16 * s), sum[s]);
+        FBY_UNROLL
+    for (int s = 0; s < SUMS; s++)
+        sum[s] = _mm512_fmadd_ps(_mm512_loadu_ps(x + i + 16 * s), _mm512_loadu_ps(y + i + 16 * s),
+                                 sum[s]);
     for (; i < n; i += 16) {
         __mmask16 lanes = fby_avx512_lanes(n - i, 0);
         sum[0] = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(lanes, x + i),

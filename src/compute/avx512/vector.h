@@ -26,7 +26,9 @@ FBY_INLINE __m512 fby_avx512_exp2_of(__m512 t)
     __m512 whole = _mm512_roundscale_ps(t, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
     __m512 r = _mm512_sub_ps(t, whole);
     __m512 p = _mm512_set1_ps(c[6]);
-    FBY_UNROLL for (int i = 5; i >= 0; i--) p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(c[i]));
+    FBY_UNROLL
+    for (int i = 5; i >= 0; i--)
+        p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(c[i]));
     return _mm512_scalef_ps(p, whole);
 }
 
