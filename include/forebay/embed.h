@@ -189,7 +189,8 @@ typedef struct fby_tokenize_options {
 /*
  * Writes the first `capacity` token ids of `text` to `ids` and their full
  * number to `*count`: a count above the capacity says that some are missing, a
- * NULL `ids` with capacity 0 only counts. `info` may be NULL.
+ * NULL `ids` with capacity 0 only counts. Where a text is cut at the beginning,
+ * a capacity is at least the model's max_tokens. `info` may be NULL.
  */
 FBY_API fby_status fby_tokenize(const fby_model *model, fby_text text,
                                 const fby_tokenize_options *options, uint32_t *ids, size_t capacity,

@@ -132,6 +132,11 @@ fby_status fby_tokenize(const fby_model *model, fby_text text, const fby_tokeniz
     if ((unsigned)options.truncate_side > FBY_SIDE_LEFT)
         return fby_error(FBY_EINVAL, "truncate_side is %d", (int)options.truncate_side);
 
+    if (options.truncate_side == FBY_SIDE_LEFT && !options.no_truncate && capacity != 0 &&
+        capacity < model->info.max_tokens)
+        return fby_error(FBY_EINVAL, "capacity is %zu, cutting at the left wants %u", capacity,
+                         model->info.max_tokens);
+
     const fby_encode_options encode = {
         .limit = options.no_truncate ? 0 : model->info.max_tokens,
         .left = options.truncate_side == FBY_SIDE_LEFT,

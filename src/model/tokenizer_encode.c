@@ -500,7 +500,8 @@ void fby_tokenizer_encode(const fby_tokenizer *t, const char *prefix, size_t pre
     size_t special = before + after;
     size_t limit = options->limit == 0 ? SIZE_MAX : options->limit;
     size_t text_limit = limit > special ? limit - special : 0;
-    fby_assert(options->limit == 0 || capacity >= options->limit);
+    bool left = options->left && options->limit != 0 && capacity != 0;
+    fby_assert(!left || capacity >= options->limit);
 
     encoder e; /* not initialized as a whole: its buffers are large */
     e.tokenizer = t;
@@ -517,7 +518,7 @@ void fby_tokenizer_encode(const fby_tokenizer *t, const char *prefix, size_t pre
     e.count = 0;
     e.room = fby_min_size(text_limit, capacity > before ? capacity - before : 0);
     e.ring = 0;
-    e.left = options->left && options->limit != 0;
+    e.left = left;
     e.stop = e.left || options->full_count ? SIZE_MAX : text_limit;
     e.replaced = 0;
     e.after_word = false;

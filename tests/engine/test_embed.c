@@ -335,6 +335,23 @@ static void tokens_can_be_counted_and_named(void **state)
     assert_null(fby_token_piece(model, 30522, &size));
 }
 
+static void a_short_array_gets_the_first_ids_and_the_full_count(void **state)
+{
+    (void)state;
+    uint32_t ids[2] = {0, 0};
+    size_t count;
+    fby_text text = text_of("Hello world");
+    assert_int_equal(fby_tokenize(model, text, NULL, ids, 2, &count, NULL), FBY_OK);
+    assert_int_equal(count, 4);
+    assert_int_equal(ids[1], 7592);
+
+    fby_tokenize_options options = FBY_TOKENIZE_OPTIONS_INIT;
+    options.truncate_side = FBY_SIDE_LEFT;
+    assert_int_equal(fby_tokenize(model, text, &options, ids, 2, &count, NULL), FBY_EINVAL);
+    assert_int_equal(fby_tokenize(model, text, &options, NULL, 0, &count, NULL), FBY_OK);
+    assert_int_equal(count, 4);
+}
+
 static void says_what_the_model_is(void **state)
 {
     (void)state;
@@ -384,6 +401,7 @@ int main(void)
         cmocka_unit_test(a_cancelled_job_stops),
         cmocka_unit_test(a_finished_job_is_not_cancelled),
         cmocka_unit_test(tokens_can_be_counted_and_named),
+        cmocka_unit_test(a_short_array_gets_the_first_ids_and_the_full_count),
         cmocka_unit_test(says_what_the_model_is),
         cmocka_unit_test(a_missing_model_is_named),
     };
