@@ -2,6 +2,9 @@
 #include <string.h>
 
 #include "cli/commands.h"
+#include "cli/completion.h"
+#include "cli/manual.h"
+#include "cli/say.h"
 
 static const fby_cli_command *const children[] = {
 #if FBY_HAVE_ENGINE
@@ -14,6 +17,11 @@ static const fby_cli_command *const children[] = {
 /* For --help: main() reads it. */
 static const fby_cli_option options[] = {
     {.kind = FBY_CLI_FLAG, .letter = 'V', .name = "version", .help = "print the version"},
+    {.kind = FBY_CLI_CHOICE,
+     .name = "completion",
+     .argument = "SHELL",
+     .help = "print completion for bash, zsh or fish",
+     .choices = "bash|zsh|fish"},
     {.kind = FBY_CLI_END},
 };
 
@@ -36,11 +44,35 @@ static const fby_cli_command forebay = {
     .children = children,
 };
 
-int main(int argc, char **argv)
+static int printed(bool known, const char *what)
+{
+    if (known)
+        return fflush(stdout) == 0 ? FBY_EXIT_OK : FBY_EXIT_FAILED;
+    fby_say_as(forebay.name);
+    fby_say("%s: there is none of that name", what);
+    return FBY_EXIT_USAGE;
+}
+
+/* What is printed instead of running a command. --man [PAGE] is for the build. */
+static bool prints(int argc, char **argv, int *exit_code)
 {
     if (argc == 2 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0)) {
         puts("forebay " FBY_VERSION);
-        return fflush(stdout) == 0 ? FBY_EXIT_OK : FBY_EXIT_FAILED;
-    }
-    return fby_cli_dispatch(&forebay, argc, argv);
+        *exit_code = printed(true, argv[1]);
+    } else if (argc == 2 && strcmp(argv[1], "--man") == 0) {
+        fby_manual_list(&forebay, stdout);
+        *exit_code = printed(true, argv[1]);
+    } else if (argc == 3 && strcmp(argv[1], "--man") == 0)
+        *exit_code = printed(fby_manual_print(&forebay, argv[2], stdout), argv[2]);
+    else if (argc == 3 && strcmp(argv[1], "--completion") == 0)
+        *exit_code = printed(fby_completion_print(&forebay, argv[2], stdout), argv[2]);
+    else
+        return false;
+    return true;
+}
+
+int main(int argc, char **argv)
+{
+    int exit_code;
+    return prints(argc, argv, &exit_code) ? exit_code : fby_cli_dispatch(&forebay, argc, argv);
 }
