@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "search/glob.h"
+#include "search/grow.h"
 
 struct rule {
     fby_glob *glob;
@@ -56,14 +57,8 @@ static bool parse_rule(const char *line, size_t size, struct rule *rule)
 
 static bool add_rule(fby_ignore *ignore, struct rule rule)
 {
-    if (ignore->count == ignore->room) {
-        size_t room = ignore->room * 2 + 16;
-        struct rule *rules = realloc(ignore->rules, room * sizeof *rules);
-        if (rules == NULL)
-            return false;
-        ignore->rules = rules;
-        ignore->room = room;
-    }
+    if (!fby_grow(&ignore->rules, &ignore->room, ignore->count + 1, sizeof rule))
+        return false;
     ignore->rules[ignore->count++] = rule;
     return true;
 }

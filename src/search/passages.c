@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "search/blocks.h"
+#include "search/grow.h"
 #include "search/sentences.h"
 
 /* A tokenizer may call a million bytes without a blank one unknown token: so many bytes count as
@@ -66,14 +67,8 @@ static fby_status add_passage(struct splitter *splitter, const struct gathered *
         passage.end--;
     if (passage.begin == passage.end)
         return FBY_OK;
-    if (passages->count == passages->room) {
-        size_t room = passages->room * 2 + 64;
-        fby_passage *list = realloc(passages->list, room * sizeof *list);
-        if (list == NULL)
-            return fby_error(FBY_ENOMEM, "no memory for passages");
-        passages->list = list;
-        passages->room = room;
-    }
+    if (!fby_grow(&passages->list, &passages->room, passages->count + 1, sizeof *passages->list))
+        return fby_error(FBY_ENOMEM, "no memory for passages");
     passages->list[passages->count++] = passage;
     return FBY_OK;
 }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "search/glob.h"
+#include "search/grow.h"
 #include "search/ignore.h"
 
 enum { DEPTH_MAX = 200, PATH_BYTES = 32 << 10, SHOWN_BYTES = PATH_BYTES + PATH_MAX };
@@ -42,26 +43,12 @@ bool fby_file_mark_equal(const fby_file_mark *a, const fby_file_mark *b)
 
 /* ---- the list ---- */
 
-static bool grow(void **array, size_t *room, size_t wanted, size_t item)
-{
-    if (wanted <= *room)
-        return true;
-    size_t more = *room * 2 + 256;
-    more = more < wanted ? wanted : more;
-    void *bigger = realloc(*array, more * item);
-    if (bigger == NULL)
-        return false;
-    *array = bigger;
-    *room = more;
-    return true;
-}
-
 static fby_status add_file(struct walker *walker, const struct stat *about, bool seen)
 {
     fby_walk *walk = walker->walk;
 
-    if (!grow((void **)&walk->files, &walk->room, walk->count + 1, sizeof *walk->files) ||
-        !grow((void **)&walk->text, &walk->text_room, walk->text_size + walker->size + 1, 1))
+    if (!fby_grow(&walk->files, &walk->room, walk->count + 1, sizeof *walk->files) ||
+        !fby_grow(&walk->text, &walk->text_room, walk->text_size + walker->size + 1, 1))
         return fby_error(FBY_ENOMEM, "no memory for the list of files");
     walk->files[walk->count++] = (fby_walk_file){.path = walk->text_size,
                                                  .path_size = (uint32_t)walker->size,
