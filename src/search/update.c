@@ -259,6 +259,7 @@ fby_status fby_index_update(const fby_update_options *options, const fby_embedde
         note(options, text);
         fby_update_options again = *options;
         again.distrust = true;
+        *stats = (fby_update_stats){.files_total = walk->count, .embedded = stats->embedded};
         status = update(&again, embedder, walk, &key, &index, stats);
     }
     if (status != FBY_OK)
