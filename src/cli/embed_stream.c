@@ -15,7 +15,7 @@
 enum {
     BATCH_TEXTS = 512,
     BATCH_BYTES = 4 << 20,
-    BATCH_WORK_PER_THREAD = 64 << 10,
+    BATCH_WORK_PER_THREAD = 16 << 10,
     BYTES_PER_TOKEN = 8, /* more than most texts have */
     IN_FLIGHT = 2,
     BATCHES = IN_FLIGHT + 1,

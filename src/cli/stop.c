@@ -30,10 +30,9 @@ fby_status fby_stop_listen(void)
     if (pipe2(pipe_ends, O_CLOEXEC | O_NONBLOCK) != 0)
         return fby_error_errno(FBY_EIO, errno, "pipe");
     for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) {
-        struct sigaction old, action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
-        /* What was ignored from the start (nohup, a shell's "&") stays ignored. */
-        if (sigaction(signals[i], NULL, &old) == 0 && old.sa_handler == SIG_IGN)
-            continue;
+        /* Also where it was ignored from the start: a script's "&" does that to SIGINT, and who
+         * then sends one means it. */
+        struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
         if (sigaction(signals[i], &action, NULL) != 0)
             return fby_error_errno(FBY_EIO, errno, "sigaction");
     }

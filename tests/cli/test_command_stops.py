@@ -68,6 +68,11 @@ class Interrupted(CommandTest):
             said = self.stop_midway(signal.SIGINT, rows_at=self.grown("out", 2000), stdout=out)
         self.expect_first_rows(npy(self.path("out").read_bytes()), said)
 
+    def test_sigint_counts_where_a_script_had_it_ignored(self):
+        said = self.stop_midway(signal.SIGINT, "-o", "out", rows_at=self.grown("out", 2000),
+                                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
+        self.expect_first_rows(npy(self.path("out").read_bytes()), said)
+
     def test_before_the_first_row_the_earlier_file_stays(self):
         out = self.path("out", b"earlier")
         process = self.start("embed", "-o", "out", stdin=subprocess.PIPE)
