@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * malloc and free as both the header's functions and the preloaded ones call
+ * them: the path that is taken almost always, inline, and the calls behind it.
+ */
+#ifndef FBY_MEMORY_ALLOCATOR_BLOCKS_H
+#define FBY_MEMORY_ALLOCATOR_BLOCKS_H
+
+#include "memory/allocator/cache.h"
+
+/* Any size, any alignment that is a power of two; sets errno. */
+void *fby_blocks_malloc(size_t size, size_t align);
+void *fby_blocks_missed(fby_cache *cache, uint32_t class_index, size_t size, size_t align);
+void *fby_blocks_calloc(size_t count, size_t size);
+void *fby_blocks_realloc(void *block, size_t size);
+void *fby_blocks_aligned(size_t align, size_t size);
+/* Anything that the inline path does not take. */
+void fby_blocks_free(void *block);
+/* A copy of a block, that no scope takes away; frees the block. NULL for want of memory. */
+void *fby_blocks_outlive(void *block);
+/* 0 for what is no block. */
+size_t fby_blocks_usable(const void *block);
+
+static inline void *fby_blocks_malloc_inline(size_t size)
+{
+    fby_cache *cache = fby_cache_mine;
+    if (FBY_UNLIKELY(size > FBY_QUICK_MAX || cache == NULL))
+        return fby_blocks_malloc(size, 1);
+    uint32_t class_index = fby_class_table[(size + 15) / 16];
+    void *block = fby_cache_pop(cache, class_index);
+    if (FBY_UNLIKELY(block == NULL))
+        return fby_blocks_missed(cache, class_index, size, 1);
+    return block;
+}
+
+static inline void fby_blocks_free_inline(void *block)
+{
+    fby_cache *cache = fby_cache_mine;
+    uintptr_t base = fby_the_region.base, offset = (uintptr_t)block - base;
+    if (FBY_UNLIKELY(cache == NULL || offset >> FBY_REGION_SHIFT_MAX != 0)) {
+        fby_blocks_free(block);
+        return;
+    }
+    /* Class 0, whatever is no block of a class, has a stack that is always full. */
+    uint32_t class_index = fby_map_of(base)[offset >> FBY_UNIT_SHIFT];
+    if (FBY_UNLIKELY(!fby_cache_push(cache, class_index, block)))
+        fby_blocks_free(block);
+}
+
+#endif

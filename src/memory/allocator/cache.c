@@ -1,0 +1,499 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "memory/allocator/cache.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/bits.h"
+#include "memory/allocator/gate.h"
+#include "memory/allocator/os.h"
+#include "memory/allocator/purge.h"
+#include "memory/allocator/scope.h"
+#include "memory/allocator/shared.h"
+
+_Thread_local fby_cache *fby_cache_mine;
+_Atomic uint32_t fby_cache_gate_always;
+
+enum { DEPOT_BYTES = 1 << 20 }; /* of a class, before full magazines go to the spans instead */
+
+/* What a gated stack points to: an empty slot with nothing below and no room above. */
+static fby_slot gate_slots[2];
+#define GATE (&gate_slots[1])
+
+static fby_slot *top_of(fby_cache *cache, uint32_t c)
+{
+    return atomic_load_explicit(&cache->stack[c].top, memory_order_relaxed);
+}
+
+static void set_top(fby_cache *cache, uint32_t c, fby_slot *top)
+{
+    atomic_store_explicit(&cache->stack[c].top, top, memory_order_release);
+}
+
+/* ---- slots; the lock held by the owner, or by someone else while the owner cannot move ---- */
+
+static void *get(fby_slot *slot)
+{
+    return atomic_load_explicit(slot, memory_order_relaxed);
+}
+
+static void put(fby_slot *slot, void *block)
+{
+    atomic_store_explicit(slot, block, memory_order_release);
+}
+
+/* Closes the gaps that a thief left below `top`; the new top. */
+static fby_slot *compact(fby_cache *cache, uint32_t c, fby_slot *top)
+{
+    fby_slot *to = cache->base[c];
+    for (fby_slot *from = to; from < top; from++) {
+        void *block = get(from);
+        if (block != NULL)
+            put(to++, block);
+    }
+    return to;
+}
+
+/* Blocks into an empty stack; the new top, its base if there is no memory. */
+static fby_slot *fill(fby_cache *cache, uint32_t c)
+{
+    fby_slot *base = cache->base[c];
+    uint32_t depth = (uint32_t)(cache->end[c] - base), count;
+    fby_magazine *magazine = fby_depot_pop(&cache->pool->of[c].depot);
+    if (magazine != NULL) {
+        count = magazine->count;
+        fby_assert(count <= depth);
+        for (uint32_t i = 0; i < count; i++)
+            put(base + i, magazine->block[i]);
+        fby_magazine_put(magazine);
+    } else {
+        void *blocks[FBY_MAGAZINE_SLOTS];
+        count =
+            fby_pool_take(cache->pool, c, blocks, fby_min_u32((depth + 1) / 2, FBY_MAGAZINE_SLOTS));
+        for (uint32_t i = 0; i < count; i++)
+            put(base + i, blocks[i]);
+    }
+    return base + count;
+}
+
+/* The older half of a full stack to the depot, or to the spans if the depot has plenty and no one
+ * is at the spans just now; the new top. */
+static fby_slot *spill(fby_cache *cache, uint32_t c, fby_slot *top)
+{
+    fby_slot *base = cache->base[c];
+    uint32_t held = (uint32_t)(top - base);
+    uint32_t count = fby_min_u32((held + 1) / 2, FBY_MAGAZINE_SLOTS);
+    fby_pool_class *class = &cache->pool->of[c];
+    size_t bytes = (size_t)count * fby_class_sizes[c];
+    bool plenty =
+        atomic_load_explicit(&class->depot.count, memory_order_relaxed) * bytes > DEPOT_BYTES &&
+        atomic_load_explicit(&class->lock.state, memory_order_relaxed) == 0;
+    fby_magazine *magazine = plenty ? NULL : fby_magazine_get();
+    if (magazine != NULL) {
+        for (uint32_t i = 0; i < count; i++)
+            magazine->block[i] = get(base + i);
+        magazine->count = count;
+        fby_depot_push(&class->depot, magazine);
+    } else {
+        void *blocks[FBY_MAGAZINE_SLOTS];
+        for (uint32_t i = 0; i < count; i++)
+            blocks[i] = get(base + i);
+        fby_pool_give(c, blocks, count);
+    }
+    for (uint32_t i = 0; i < held - count; i++)
+        put(base + i, get(base + count + i));
+    return top - count;
+}
+
+/* ---- the slow paths of the owner ---- */
+
+static void *refill_open(fby_cache *cache, uint32_t c)
+{
+    fby_slot *failed = top_of(cache, c); /* the slot in which the pop found NULL */
+    if (failed >= cache->base[c]) {
+        void *back = get(failed);
+        if (back != NULL) /* a thief put it back */
+            return back;
+    }
+    fby_slot *top = compact(cache, c, failed);
+    if (top == cache->base[c])
+        top = fill(cache, c);
+    if (top == cache->base[c]) {
+        set_top(cache, c, top);
+        return NULL;
+    }
+    set_top(cache, c, top - 1);
+    return get(top - 1);
+}
+
+void *fby_cache_refill(fby_cache *cache, uint32_t class_index, size_t size, size_t align)
+{
+    void *block;
+    fby_lock_take(&cache->lock);
+    if (cache->gate != 0) {
+        set_top(cache, class_index, GATE);
+        block = fby_gate_malloc(cache, class_index, size, align);
+    } else {
+        block = refill_open(cache, class_index);
+    }
+    fby_lock_release(&cache->lock);
+    fby_purge_poke();
+    return block;
+}
+
+void fby_cache_spill(fby_cache *cache, uint32_t class_index, void *block)
+{
+    fby_lock_take(&cache->lock);
+    if (cache->gate != 0) {
+        fby_gate_free(cache, class_index, block);
+    } else {
+        fby_slot *top = compact(cache, class_index, top_of(cache, class_index));
+        if (top == cache->end[class_index])
+            top = spill(cache, class_index, top);
+        put(top, block);
+        set_top(cache, class_index, top + 1);
+    }
+    fby_lock_release(&cache->lock);
+    fby_purge_poke();
+}
+
+void *fby_cache_kept_pop(fby_cache *cache, uint32_t c)
+{
+    if (cache->kept[c] == cache->base[c])
+        cache->kept[c] = fill(cache, c);
+    if (cache->kept[c] == cache->base[c])
+        return NULL;
+    return get(--cache->kept[c]);
+}
+
+void fby_cache_kept_push(fby_cache *cache, uint32_t c, void *block)
+{
+    if (cache->kept[c] == cache->end[c])
+        cache->kept[c] = spill(cache, c, cache->kept[c]);
+    put(cache->kept[c]++, block);
+}
+
+/* ---- the gate ---- */
+
+static void shut(fby_cache *cache)
+{
+    for (uint32_t c = 1; c < FBY_CLASSES; c++) {
+        cache->kept[c] = compact(cache, c, top_of(cache, c));
+        cache->stack[c].limit = GATE;
+        set_top(cache, c, GATE);
+    }
+}
+
+static void open(fby_cache *cache)
+{
+    for (uint32_t c = 1; c < FBY_CLASSES; c++) {
+        cache->stack[c].limit = cache->end[c];
+        set_top(cache, c, cache->kept[c]);
+    }
+}
+
+void fby_cache_set_gate(fby_cache *cache, uint32_t set, uint32_t clear)
+{
+    fby_lock_take(&cache->lock);
+    uint32_t before = cache->gate;
+    cache->gate = (before | set) & ~clear;
+    if (before == 0 && cache->gate != 0)
+        shut(cache);
+    if (before != 0 && cache->gate == 0)
+        open(cache);
+    fby_lock_release(&cache->lock);
+}
+
+/* ---- emptying ---- */
+
+/* Blocks of one class on their way to their spans. */
+typedef struct returning {
+    uint32_t class_index, count;
+    void *block[FBY_MAGAZINE_SLOTS];
+} returning;
+
+static void give_back(returning *r)
+{
+    fby_pool_give(r->class_index, r->block, r->count);
+    r->count = 0;
+}
+
+static void add(returning *r, void *block)
+{
+    if (r->count == FBY_MAGAZINE_SLOTS)
+        give_back(r);
+    r->block[r->count++] = block;
+}
+
+/* Empties the stack whose top is `top`, which does not move meanwhile. */
+static void empty_still(fby_cache *cache, uint32_t c, fby_slot *top)
+{
+    returning r = {.class_index = c};
+    for (fby_slot *slot = cache->base[c]; slot < top; slot++) {
+        void *block = get(slot);
+        if (block != NULL)
+            add(&r, block);
+        put(slot, NULL);
+    }
+    give_back(&r);
+}
+
+static void flush_locked(fby_cache *cache)
+{
+    for (uint32_t c = 1; c < FBY_CLASSES; c++) {
+        if (cache->gate != 0) {
+            empty_still(cache, c, cache->kept[c]);
+            cache->kept[c] = cache->base[c];
+        } else {
+            empty_still(cache, c, top_of(cache, c));
+            set_top(cache, c, cache->base[c]);
+        }
+    }
+}
+
+void fby_cache_flush(fby_cache *cache)
+{
+    fby_lock_take(&cache->lock);
+    flush_locked(cache);
+    fby_lock_release(&cache->lock);
+}
+
+/* ---- stealing ---- */
+
+/* What the thief took out of the slots, class after class; it is one thread at a time. */
+typedef struct loot {
+    fby_slot *top[FBY_CLASSES]; /* as it was before */
+    void *block[];              /* by the slot's number in the cache */
+} loot;
+
+static _Atomic size_t slots_of_cache; /* the same for all */
+
+static loot *the_loot(void)
+{
+    static loot *made;
+    if (made == NULL)
+        made =
+            fby_os_map(sizeof(loot) + atomic_load_explicit(&slots_of_cache, memory_order_relaxed) *
+                                          sizeof(void *));
+    return made;
+}
+
+static void take_slots(fby_cache *cache, loot *taken)
+{
+    for (uint32_t c = 1; c < FBY_CLASSES; c++) {
+        fby_slot *base = cache->base[c];
+        taken->top[c] = top_of(cache, c);
+        for (fby_slot *slot = base; slot < taken->top[c]; slot++)
+            /* S4, with S3. */
+            taken->block[slot - cache->base[1]] =
+                atomic_exchange_explicit(slot, NULL, memory_order_seq_cst);
+    }
+}
+
+/* The owner of `cache` may be running; its lock is held. See cache.h for why this is right. */
+static void steal_locked(fby_cache *cache, loot *taken)
+{
+    take_slots(cache, taken);
+#if !FBY_TSAN
+    fby_os_barrier(); /* S2, with S1 */
+#endif
+    for (uint32_t c = 1; c < FBY_CLASSES; c++) {
+        returning r = {.class_index = c};
+        fby_slot *now = atomic_load_explicit(&cache->stack[c].top, memory_order_seq_cst);
+        for (fby_slot *slot = cache->base[c]; slot < taken->top[c] && slot <= now; slot++) {
+            void *block = taken->block[slot - cache->base[1]], *none = NULL;
+            if (block == NULL)
+                continue;
+            if (slot == now)
+                atomic_compare_exchange_strong_explicit(slot, &none, block, memory_order_seq_cst,
+                                                        memory_order_relaxed);
+            else if (atomic_load_explicit(slot, memory_order_seq_cst) == NULL)
+                add(&r, block);
+        }
+        give_back(&r);
+    }
+}
+
+/* A number that changes when a top does, and whether any stack has a block. */
+static uint64_t digest(fby_cache *cache, bool *holds)
+{
+    uint64_t sum = 0;
+    *holds = false;
+    for (uint32_t c = 1; c < FBY_CLASSES; c++) {
+        fby_slot *top = cache->gate != 0 ? cache->kept[c] : top_of(cache, c);
+        sum = (sum ^ (uintptr_t)top) * 0x9e3779b97f4a7c15u;
+        for (fby_slot *slot = cache->base[c]; slot < top && !*holds; slot++)
+            *holds = get(slot) != NULL;
+    }
+    return sum;
+}
+
+bool fby_cache_settle(fby_cache *cache)
+{
+    bool holds = true;
+    if (!fby_lock_try(&cache->lock))
+        return true; /* busy */
+    uint64_t sum = digest(cache, &holds);
+    bool still = sum == cache->seen;
+    cache->seen = sum;
+    if (still && holds) {
+        if (cache->gate != 0 || !cache->used) {
+            flush_locked(cache);
+            cache->seen = digest(cache, &holds);
+        } else if (fby_os_barrier_ready() && the_loot() != NULL) {
+            steal_locked(cache, the_loot());
+            digest(cache, &holds);
+        } else {
+            holds = false; /* nothing that could be done about it */
+        }
+    }
+    fby_lock_release(&cache->lock);
+    return holds;
+}
+
+/* ---- caches come and go with threads ---- */
+
+static struct {
+    _Atomic(fby_cache *) first;
+    fby_lock lock;
+    fby_cache *unused; /* under the lock */
+} all;
+
+fby_cache *fby_cache_first(void)
+{
+    /* C1, with C2. */
+    return atomic_load_explicit(&all.first, memory_order_acquire);
+}
+
+static void lay_out(fby_cache *cache, fby_slot *slots)
+{
+    cache->stack[0].limit = GATE;
+    set_top(cache, 0, GATE);
+    for (uint32_t c = 1; c < FBY_CLASSES; c++) {
+        uint32_t depth = fby_class_depth(c);
+        cache->base[c] = slots + 1; /* slots[0] stays NULL */
+        cache->end[c] = cache->base[c] + depth;
+        cache->stack[c].limit = cache->end[c];
+        set_top(cache, c, cache->base[c]);
+        slots += depth + 1;
+    }
+}
+
+static fby_cache *make(void)
+{
+    size_t slots = 0, head = fby_align_up(sizeof(fby_cache), FBY_CACHELINE);
+    for (uint32_t c = 1; c < FBY_CLASSES; c++)
+        slots += fby_class_depth(c) + 1;
+    char *memory = fby_os_map(fby_align_up(head + slots * sizeof(fby_slot), FBY_PAGE));
+    if (memory == NULL)
+        return NULL;
+    fby_cache *cache = (fby_cache *)(void *)memory;
+    atomic_store_explicit(&slots_of_cache, slots, memory_order_relaxed);
+    lay_out(cache, (fby_slot *)(void *)(memory + head));
+    cache->pool = fby_shared_pool_here();
+    fby_arena_init(&cache->arena, cache->pool->node);
+    fby_cache *first = atomic_load_explicit(&all.first, memory_order_relaxed);
+    do {
+        cache->all_next = first;
+        /* C2, with C1. */
+    } while (!atomic_compare_exchange_weak_explicit(&all.first, &first, cache, memory_order_release,
+                                                    memory_order_relaxed));
+    return cache;
+}
+
+static fby_cache *take_unused(void)
+{
+    fby_lock_take(&all.lock);
+    fby_cache *cache = all.unused;
+    if (cache != NULL)
+        all.unused = cache->free_next;
+    fby_lock_release(&all.lock);
+    return cache;
+}
+
+/* At the end of a thread: the cache waits for another. */
+static void leave(void *argument)
+{
+    fby_cache *cache = argument;
+    fby_scope_end_all(cache);
+    fby_cache_mine = NULL;
+    if (!fby_purge_in_background())
+        fby_cache_flush(cache);
+    fby_lock_take(&cache->lock);
+    cache->used = false;
+    fby_lock_release(&cache->lock);
+    fby_lock_take(&all.lock);
+    cache->free_next = all.unused;
+    all.unused = cache;
+    fby_lock_release(&all.lock);
+}
+
+fby_cache *fby_cache_self(void)
+{
+    if (fby_cache_mine != NULL)
+        return fby_cache_mine;
+    if (!fby_shared_start(leave))
+        return NULL;
+    fby_cache *cache = take_unused();
+    if (cache == NULL)
+        cache = make();
+    if (cache == NULL)
+        return NULL;
+    fby_lock_take(&cache->lock);
+    cache->used = true;
+    fby_lock_release(&cache->lock);
+    uint32_t always = atomic_load_explicit(&fby_cache_gate_always, memory_order_relaxed);
+    if (cache->gate != always)
+        fby_cache_set_gate(cache, always, ~always);
+    fby_cache_mine = cache;
+    fby_shared_mark_thread(cache); /* may allocate */
+    return cache;
+}
+
+/* ---- fork ---- */
+
+void fby_cache_lock_all(void)
+{
+    fby_lock_take(&all.lock);
+    for (fby_cache *cache = fby_cache_first(); cache != NULL; cache = cache->all_next) {
+        fby_lock_take(&cache->lock);
+        fby_lock_take(&cache->arena.lock);
+    }
+}
+
+void fby_cache_unlock_all(void)
+{
+    for (fby_cache *cache = fby_cache_first(); cache != NULL; cache = cache->all_next) {
+        fby_lock_release(&cache->arena.lock);
+        fby_lock_release(&cache->lock);
+    }
+    fby_lock_release(&all.lock);
+}
+
+/* Its thread may have vanished between a pop that found nothing and the slow path. */
+static void settle_tops(fby_cache *cache)
+{
+    for (uint32_t c = 1; c < FBY_CLASSES; c++) {
+        if (cache->gate != 0)
+            set_top(cache, c, GATE);
+        else if (top_of(cache, c) < cache->base[c])
+            set_top(cache, c, cache->base[c]);
+    }
+}
+
+void fby_cache_after_fork(void)
+{
+    fby_lock_reset(&all.lock);
+    all.unused = NULL;
+    for (fby_cache *cache = fby_cache_first(); cache != NULL; cache = cache->all_next) {
+        fby_lock_reset(&cache->lock);
+        fby_lock_reset(&cache->arena.lock);
+        if (cache == fby_cache_mine)
+            continue;
+        settle_tops(cache);
+        cache->used = false;
+        cache->free_next = all.unused;
+        all.unused = cache;
+    }
+}

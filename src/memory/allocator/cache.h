@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A thread's cache: for each size class a bounded stack of pointers to free
+ * blocks. malloc pops, free pushes, whoever allocated the block; neither writes
+ * into free blocks, takes a lock or makes an atomic exchange.
+ *
+ *     base        top            limit
+ *      v           v               v
+ *  NULL [p][p][p][p]|              |
+ *                 ^ pop        ^ push
+ *
+ * A stack that runs empty takes a magazine from the depot of its class, or
+ * carves; one that is full hands its older half over as a magazine. When a
+ * thread ends, its cache waits as it is for the next thread.
+ *
+ * Another thread may empty the stacks of a thread that does not move, so that
+ * memory goes back while the owner sleeps. The owner pays nothing for it:
+ *
+ *     owner, pop                          thief, holding the cache's lock
+ *       top = top - 1          (store)      v[i] = exchange(slot[i], NULL), each i below top
+ *       block = *top           (load)       membarrier: all that the owner did before is seen
+ *       NULL? slow path, lock               t = top
+ *     owner, push                           i < t,  slot[i] still NULL: v[i] is the thief's
+ *       *top = block           (store)      i < t,  slot[i] not NULL:   pushed anew, v[i] was
+ * popped top = top + 1          (store)      i == t: put v[i] back if slot[i] is NULL i > t:  v[i]
+ * was popped
+ *
+ * The owner's store of `top` precedes its load of the slot in program order, so
+ * once the barrier has passed, an owner whose pop the thief cannot see in `top`
+ * has yet to load its slot, finds NULL, and waits for the lock. Slot t alone is
+ * in doubt: either the owner has its block already, then what is put back lies
+ * above `top` where nobody reads before writing; or it saw NULL, waits, and
+ * finds the block when it has the lock. tests/spin/alloc_steal.pml checks it.
+ */
+#ifndef FBY_MEMORY_ALLOCATOR_CACHE_H
+#define FBY_MEMORY_ALLOCATOR_CACHE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "memory/allocator/large.h"
+#include "memory/allocator/pool.h"
+#include "memory/allocator/size_class.h"
+
+#if defined(__SANITIZE_THREAD__)
+#define FBY_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define FBY_TSAN 1
+#endif
+#endif
+#ifndef FBY_TSAN
+#define FBY_TSAN 0
+#endif
+
+/* TSan knows nothing of membarrier: there, both sides are sequentially consistent instead. */
+#if FBY_TSAN
+#define FBY_STEAL_ORDER memory_order_seq_cst
+#else
+#define FBY_STEAL_ORDER memory_order_relaxed
+#endif
+
+typedef _Atomic(void *) fby_slot;
+
+typedef struct fby_stack {
+    _Atomic(fby_slot *) top; /* the next slot to write; what lies below is free blocks */
+    fby_slot *limit;         /* one past the last slot */
+} fby_stack;
+
+enum {
+    FBY_GATE_STATS = 1,  /* each call is counted */
+    FBY_GATE_SECURE = 2, /* each block is checked, filled and zeroed */
+    FBY_GATE_SCOPE = 4,  /* allocations go to the thread's scope */
+    FBY_GATE_TRACE = 8,  /* each call is recorded */
+};
+
+struct fby_scope;
+
+/* Counters of a cache; under its lock. */
+typedef struct fby_cache_stats {
+    uint64_t mallocs[FBY_CLASSES], frees[FBY_CLASSES]; /* [0]: not of a class */
+    uint64_t requested_bytes, usable_bytes;            /* of all mallocs */
+    uint64_t freed_bytes;                              /* usable */
+    uint64_t remote_frees;                             /* large blocks of other threads' arenas */
+} fby_cache_stats;
+
+typedef struct fby_cache {
+    fby_stack stack[FBY_CLASSES]; /* [0] is always empty and full */
+
+    _Alignas(FBY_CACHELINE) fby_lock lock; /* the slow paths, the thief */
+    uint32_t gate;                         /* why stack[] leads to the slow paths; 0: it does not */
+    bool used;                             /* by a thread */
+    bool moved;                            /* since the purge last looked; the purge's own */
+    uint64_t seen;                         /* digest of the tops when the purge last looked */
+    fby_slot *base[FBY_CLASSES];           /* first slot; the one before it is always NULL */
+    fby_slot *end[FBY_CLASSES];            /* one past the last slot */
+    fby_slot *kept[FBY_CLASSES];           /* the tops while gated */
+    fby_pool *pool;
+    struct fby_scope *scope;     /* innermost; NULL: none */
+    struct fby_cache *all_next;  /* constant */
+    struct fby_cache *free_next; /* while unused */
+    fby_arena arena;
+    fby_cache_stats stats;
+} fby_cache;
+
+/* The calling thread's; NULL before its first call and after its end. */
+extern _Thread_local fby_cache *fby_cache_mine
+    __attribute__((tls_model("initial-exec"), visibility("hidden")));
+
+/* NULL: empty, or gated; go on with fby_cache_refill(). */
+static inline void *fby_cache_pop(fby_cache *cache, uint32_t class_index)
+{
+    fby_stack *stack = &cache->stack[class_index];
+    fby_slot *top = atomic_load_explicit(&stack->top, memory_order_relaxed) - 1;
+    atomic_store_explicit(&stack->top, top, FBY_STEAL_ORDER);
+    /* S1, with S2: the compiler keeps the order, the thief's membarrier makes the processor's
+     * agree. */
+    atomic_signal_fence(memory_order_seq_cst);
+    return atomic_load_explicit(top, FBY_STEAL_ORDER);
+}
+
+/* False: full, or gated; go on with fby_cache_spill(). */
+static inline bool fby_cache_push(fby_cache *cache, uint32_t class_index, void *block)
+{
+    fby_stack *stack = &cache->stack[class_index];
+    fby_slot *top = atomic_load_explicit(&stack->top, memory_order_relaxed);
+    if (FBY_UNLIKELY(top == stack->limit))
+        return false;
+    /* S3, with S4: what this thread did to the block precedes its next use. */
+    atomic_store_explicit(top, block, memory_order_release);
+    atomic_store_explicit(&stack->top, top + 1, memory_order_release);
+    return true;
+}
+
+/* The calling thread's cache, made or taken over if need be; NULL for want of memory. */
+fby_cache *fby_cache_self(void);
+
+/* After a pop that gave NULL: a block of the class for a request of `size` bytes at a multiple of
+ * `align`; NULL for want of memory. */
+void *fby_cache_refill(fby_cache *cache, uint32_t class_index, size_t size, size_t align);
+/* After a push that did not: takes the block. */
+void fby_cache_spill(fby_cache *cache, uint32_t class_index, void *block);
+
+/* Sets and clears reasons for the gate; the owner, or anyone while it is not in use. */
+void fby_cache_set_gate(fby_cache *cache, uint32_t set, uint32_t clear);
+
+/* Pop and push of a gated cache, its lock held; the pop gives NULL for want of memory only. */
+void *fby_cache_kept_pop(fby_cache *cache, uint32_t class_index);
+void fby_cache_kept_push(fby_cache *cache, uint32_t class_index, void *block);
+
+/* The owner hands all its blocks back to their spans. */
+void fby_cache_flush(fby_cache *cache);
+
+/* For the purge, one thread at a time: if nothing has moved since the last call, every free block
+ * of the cache goes back to its span. Whether the cache still holds blocks. */
+bool fby_cache_settle(fby_cache *cache);
+
+/* All caches there ever were, through all_next. */
+fby_cache *fby_cache_first(void);
+
+/* In the child of a fork: the caches of threads that are not there wait for the next. */
+void fby_cache_after_fork(void);
+void fby_cache_lock_all(void);
+void fby_cache_unlock_all(void);
+
+/* Reasons that each new cache is gated for. */
+extern _Atomic uint32_t fby_cache_gate_always;
+
+#endif

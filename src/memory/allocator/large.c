@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "memory/allocator/large.h"
+
+#include "base/assert.h"
+#include "base/bits.h"
+#include "memory/allocator/harden.h"
+
+void fby_arena_init(fby_arena *arena, uint32_t node)
+{
+    arena->units.nodes = fby_the_region.arena_nodes;
+    arena->units.stride = sizeof(fby_run);
+    arena->node = node;
+}
+
+static fby_run *node_of(uint32_t unit)
+{
+    return &((fby_run *)(void *)fby_the_region.arena_nodes)[unit];
+}
+
+static uint32_t now_ms(void)
+{
+    return (uint32_t)fby_os_now_ms();
+}
+
+static size_t pages_of(size_t size)
+{
+    return (size + FBY_PAGE - 1) / FBY_PAGE;
+}
+
+static size_t units_of(size_t size)
+{
+    return (size + FBY_UNIT - 1) / FBY_UNIT;
+}
+
+/* ---- chunks; under the arena's lock ---- */
+
+static bool add_chunk(fby_arena *arena)
+{
+    bool clean;
+    uint32_t head = fby_region_take(FBY_CHUNK_UNITS, 1, &clean);
+    if (head == 0)
+        return false;
+    if (arena->node != UINT32_MAX)
+        fby_os_bind(fby_unit_address(head), (size_t)FBY_CHUNK_UNITS * FBY_UNIT, arena->node);
+    for (uint32_t unit = head; unit < head + FBY_CHUNK_UNITS; unit++) {
+        fby_span *span = fby_span_at(unit);
+        span->kind = FBY_UNIT_CHUNK;
+        span->chunk.arena = arena;
+        span->chunk.head = head;
+    }
+    fby_runs_free(&arena->units, head, FBY_CHUNK_UNITS, clean ? FBY_RUN_CLEAN : FBY_RUN_DIRTY, head,
+                  head + FBY_CHUNK_UNITS, now_ms());
+    arena->chunks++;
+    return true;
+}
+
+static void give_chunk(fby_arena *arena, uint32_t head, bool clean)
+{
+    for (uint32_t unit = head; unit < head + FBY_CHUNK_UNITS; unit++)
+        fby_span_at(unit)->kind = FBY_UNIT_NONE;
+    fby_region_give(head, FBY_CHUNK_UNITS, clean);
+    arena->chunks--;
+}
+
+static void give_units(fby_arena *arena, uint32_t unit, uint32_t length, enum fby_run_state state,
+                       uint32_t now)
+{
+    uint32_t low = fby_span_at(unit)->chunk.head;
+    fby_runs_free(&arena->units, unit, length, state, low, low + FBY_CHUNK_UNITS, now);
+}
+
+static void merge_units(fby_arena *arena, uint32_t unit, uint32_t now)
+{
+    give_units(arena, unit, node_of(unit)->length, FBY_RUN_DIRTY, now);
+}
+
+/* ---- quick lists; under the arena's lock ---- */
+
+static uint32_t take_quick(fby_arena *arena, uint32_t length)
+{
+    fby_quick_list *list = &arena->quick[length];
+    if (list->count == 0)
+        return 0;
+    arena->quick_bytes -= (size_t)length * FBY_UNIT;
+    return list->unit[--list->count];
+}
+
+/* The oldest of a full list makes room. */
+static void put_quick(fby_arena *arena, uint32_t unit, uint32_t length, uint32_t now)
+{
+    size_t bytes = (size_t)length * FBY_UNIT;
+    fby_quick_list *list = &arena->quick[length];
+    if (list->count == FBY_QUICK_DEPTH) {
+        merge_units(arena, list->unit[0], now);
+        for (uint32_t i = 1; i < FBY_QUICK_DEPTH; i++)
+            list->unit[i - 1] = list->unit[i];
+        list->count--;
+        arena->quick_bytes -= bytes;
+    }
+    if (arena->quick_bytes + bytes > FBY_QUICK_BYTES_MAX) {
+        merge_units(arena, unit, now);
+        return;
+    }
+    list->unit[list->count++] = unit;
+    arena->quick_bytes += bytes;
+}
+
+static void empty_quick(fby_arena *arena, uint32_t now)
+{
+    for (uint32_t at = 1; at < FBY_QUICK_LISTS; at++) {
+        fby_quick_list *list = &arena->quick[at];
+        while (list->count > 0)
+            merge_units(arena, list->unit[--list->count], now);
+    }
+    arena->quick_bytes = 0;
+}
+
+static void free_units(fby_arena *arena, uint32_t unit, uint32_t now)
+{
+    arena->operations++;
+    put_quick(arena, unit, node_of(unit)->length, now);
+}
+
+static void drain_remote(fby_arena *arena)
+{
+    if (atomic_load_explicit(&arena->remote, memory_order_relaxed) == 0)
+        return;
+    /* R1, with R2: the links, and all that other threads did to the blocks. */
+    uint32_t unit = atomic_exchange_explicit(&arena->remote, 0, memory_order_acquire);
+    uint32_t now = now_ms();
+    while (unit != 0) {
+        uint32_t next = node_of(unit)->next;
+        free_units(arena, unit, now);
+        unit = next;
+    }
+}
+
+/* ---- blocks of an arena ---- */
+
+static uint32_t find_units(fby_arena *arena, uint32_t length, bool *zeroed)
+{
+    enum fby_run_state state = FBY_RUN_DIRTY;
+    uint32_t unit = take_quick(arena, length);
+    if (unit == 0)
+        unit = fby_runs_take(&arena->units, length, 1, &state);
+    if (unit == 0 && add_chunk(arena))
+        unit = fby_runs_take(&arena->units, length, 1, &state);
+    *zeroed = state == FBY_RUN_CLEAN;
+    return unit;
+}
+
+static void *take_block(fby_arena *arena, size_t size, bool *zeroed)
+{
+    uint32_t length = (uint32_t)units_of(size);
+    fby_lock_take(&arena->lock);
+    drain_remote(arena);
+    arena->operations++;
+    uint32_t unit = find_units(arena, length, zeroed);
+    if (unit != 0) {
+        fby_span_at(unit)->chunk.pages = (uint32_t)pages_of(size);
+        atomic_store_explicit(&node_of(unit)->live, 1, memory_order_relaxed);
+    }
+    fby_lock_release(&arena->lock);
+    return unit != 0 ? fby_unit_address(unit) : NULL;
+}
+
+static void push_remote(fby_arena *arena, uint32_t unit)
+{
+    uint32_t head = atomic_load_explicit(&arena->remote, memory_order_relaxed);
+    do {
+        node_of(unit)->next = head;
+        /* R2, with R1. The list is only ever taken whole: no ABA. */
+    } while (!atomic_compare_exchange_weak_explicit(&arena->remote, &head, unit,
+                                                    memory_order_release, memory_order_relaxed));
+}
+
+/* ---- whole mappings ---- */
+
+void *fby_whole_malloc(size_t size, size_t align, bool *zeroed)
+{
+    if (size > PTRDIFF_MAX - FBY_UNIT || align > fby_the_region.align_max)
+        return NULL;
+    size_t bytes = pages_of(fby_max_size(size, 1)) * FBY_PAGE, units = units_of(bytes);
+    size_t unit_align = fby_max_size(align / FBY_UNIT, 1);
+    if (units > fby_the_region.unit_count)
+        return NULL;
+    uint32_t unit = fby_region_take((uint32_t)units, (uint32_t)unit_align, zeroed);
+    if (unit == 0)
+        return NULL;
+    fby_span *span = fby_span_at(unit);
+    span->run.length = (uint32_t)units;
+    span->whole.bytes = bytes;
+    span->whole.heap = NULL;
+    span->kind = FBY_UNIT_WHOLE;
+    return fby_unit_address(unit);
+}
+
+void *fby_large_malloc(fby_arena *mine, size_t size, size_t align, bool *zeroed)
+{
+    size = fby_max_size(size, 1);
+    if (size <= FBY_LARGE_MAX && align <= FBY_UNIT)
+        return take_block(mine, size, zeroed);
+    return fby_whole_malloc(size, align, zeroed);
+}
+
+/* ---- free, size, resize ---- */
+
+static size_t free_whole(uint32_t unit)
+{
+    fby_span *span = fby_span_at(unit);
+    size_t bytes = span->whole.bytes;
+    span->kind = FBY_UNIT_NONE;
+    fby_region_give(unit, span->run.length, false);
+    return bytes;
+}
+
+size_t fby_large_free(fby_arena *mine, void *block, bool *remote)
+{
+    uint32_t unit = fby_unit_of(block);
+    if (FBY_UNLIKELY(unit == 0 || !fby_region_describes(unit)))
+        fby_harden_fail(block, FBY_FOREIGN);
+    fby_span *span = fby_span_at(unit);
+    *remote = false;
+    if (FBY_UNLIKELY(block != fby_unit_address(unit) ||
+                     (span->kind != FBY_UNIT_WHOLE && span->kind != FBY_UNIT_CHUNK)))
+        fby_harden_fail(block, FBY_NOT_A_BLOCK);
+    if (span->kind == FBY_UNIT_WHOLE)
+        return free_whole(unit);
+    fby_arena *arena = span->chunk.arena;
+    size_t bytes = (size_t)span->chunk.pages * FBY_PAGE;
+    if (FBY_UNLIKELY(atomic_exchange_explicit(&node_of(unit)->live, 0, memory_order_relaxed) != 1))
+        fby_harden_fail(block, FBY_DOUBLE_FREE);
+    if (arena != mine) {
+        push_remote(arena, unit);
+        *remote = true;
+        return bytes;
+    }
+    fby_lock_take(&arena->lock);
+    free_units(arena, unit, now_ms());
+    fby_lock_release(&arena->lock);
+    return bytes;
+}
+
+size_t fby_large_usable(const void *block)
+{
+    uint32_t unit = fby_unit_of(block);
+    if (unit == 0 || !fby_region_describes(unit) || block != fby_unit_address(unit))
+        return 0;
+    const fby_span *span = fby_span_at(unit);
+    if (span->kind == FBY_UNIT_WHOLE)
+        return span->whole.bytes;
+    if (span->kind != FBY_UNIT_CHUNK ||
+        atomic_load_explicit(&node_of(unit)->live, memory_order_relaxed) != 1)
+        return 0;
+    return (size_t)span->chunk.pages * FBY_PAGE;
+}
+
+static bool resize_whole(uint32_t unit, size_t size)
+{
+    fby_span *span = fby_span_at(unit);
+    size_t bytes = pages_of(size) * FBY_PAGE, units = units_of(bytes);
+    uint32_t have = span->run.length;
+    bool clean;
+    if (size <= FBY_LARGE_MAX || units > fby_the_region.unit_count)
+        return false;
+    if (units > have && !fby_region_extend(unit, have, (uint32_t)units - have, &clean))
+        return false;
+    if (units < have)
+        fby_region_give(unit + (uint32_t)units, have - (uint32_t)units, false);
+    span->run.length = (uint32_t)units;
+    span->whole.bytes = bytes;
+    return true;
+}
+
+static bool resize_units(fby_arena *arena, uint32_t unit, uint32_t length)
+{
+    bool done = true;
+    fby_lock_take(&arena->lock);
+    uint32_t have = node_of(unit)->length, end = unit + have;
+    if (length > have)
+        done = end < fby_span_at(unit)->chunk.head + FBY_CHUNK_UNITS &&
+               fby_runs_take_at(&arena->units, end, length - have);
+    else if (length < have)
+        give_units(arena, unit + length, have - length, FBY_RUN_DIRTY, now_ms());
+    if (done)
+        node_of(unit)->length = length;
+    fby_lock_release(&arena->lock);
+    return done;
+}
+
+bool fby_large_resize(void *block, size_t size)
+{
+    uint32_t unit = fby_unit_of(block);
+    if (fby_large_usable(block) == 0 || size > PTRDIFF_MAX - FBY_UNIT)
+        return false;
+    fby_span *span = fby_span_at(unit);
+    if (span->kind == FBY_UNIT_WHOLE)
+        return resize_whole(unit, size);
+    if (size <= FBY_SMALL_MAX || size > FBY_LARGE_MAX ||
+        !resize_units(span->chunk.arena, unit, (uint32_t)units_of(size)))
+        return false;
+    span->chunk.pages = (uint32_t)pages_of(size);
+    return true;
+}
+
+/* ---- purge ---- */
+
+bool fby_arena_purge(fby_arena *arena, uint32_t now, uint32_t decay_ms, size_t limit_bytes)
+{
+    fby_lock_take(&arena->lock);
+    drain_remote(arena);
+    if (arena->seen == arena->operations || decay_ms == 0)
+        empty_quick(arena, now);
+    arena->seen = arena->operations;
+    for (;;) {
+        bool over = arena->units.dirty * FBY_UNIT > limit_bytes;
+        uint32_t length;
+        uint32_t unit = fby_runs_take_oldest(&arena->units, now, over ? 0 : decay_ms, &length);
+        if (unit == 0)
+            break;
+        if (length == FBY_CHUNK_UNITS && arena->chunks > 1) {
+            give_chunk(arena, unit, false);
+            continue;
+        }
+        fby_lock_release(&arena->lock);
+        /* No one else knows of these units now. */
+        bool clean = fby_os_purge(fby_unit_address(unit), (size_t)length * FBY_UNIT);
+        fby_lock_take(&arena->lock);
+        give_units(arena, unit, length, clean ? FBY_RUN_CLEAN : FBY_RUN_DIRTY, now);
+        if (!clean)
+            break;
+    }
+    bool left = arena->units.dirty != 0 || arena->quick_bytes != 0;
+    fby_lock_release(&arena->lock);
+    return left;
+}

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "memory/allocator/os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <linux/membarrier.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+/* A system call that leaves errno alone: its result, or -errno. */
+static long raw(long number, long a, long b, long c, long d, long e, long f)
+{
+#if defined(__x86_64__)
+    long result;
+    register long r10 __asm__("r10") = d;
+    register long r8 __asm__("r8") = e;
+    register long r9 __asm__("r9") = f;
+    __asm__ __volatile__("syscall"
+                         : "=a"(result)
+                         : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+                         : "rcx", "r11", "memory");
+    return result;
+#elif defined(__aarch64__)
+    register long x8 __asm__("x8") = number;
+    register long x0 __asm__("x0") = a;
+    register long x1 __asm__("x1") = b;
+    register long x2 __asm__("x2") = c;
+    register long x3 __asm__("x3") = d;
+    register long x4 __asm__("x4") = e;
+    register long x5 __asm__("x5") = f;
+    __asm__ __volatile__("svc 0"
+                         : "+r"(x0)
+                         : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5)
+                         : "memory");
+    return x0;
+#else
+#error "the allocator's system calls are written for x86-64 and aarch64"
+#endif
+}
+
+/* ---- address space ---- */
+
+enum { ALIGN = 1 << 16 };
+
+void *fby_os_reserve(size_t size)
+{
+    char *at =
+        mmap(NULL, size + ALIGN, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (at == MAP_FAILED)
+        return NULL;
+    size_t before = (ALIGN - (uintptr_t)at % ALIGN) % ALIGN;
+    if (before != 0)
+        munmap(at, before);
+    if (before != ALIGN)
+        munmap(at + before + size, ALIGN - before);
+    return at + before;
+}
+
+bool fby_os_commit(void *at, size_t size)
+{
+    return mprotect(at, size, PROT_READ | PROT_WRITE) == 0;
+}
+
+bool fby_os_commit_readable(void *at, size_t size)
+{
+    return mprotect(at, size, PROT_READ) == 0;
+}
+
+bool fby_os_guard(void *at, size_t size)
+{
+    return mprotect(at, size, PROT_NONE) == 0;
+}
+
+void *fby_os_map(size_t size)
+{
+    void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return at != MAP_FAILED ? at : NULL;
+}
+
+void fby_os_unmap(void *at, size_t size)
+{
+    munmap(at, size);
+}
+
+bool fby_os_purge(void *at, size_t size)
+{
+    return raw(SYS_madvise, (long)at, (long)size, MADV_DONTNEED, 0, 0, 0) == 0;
+}
+
+void fby_os_populate(void *at, size_t size)
+{
+    raw(SYS_madvise, (long)at, (long)size, MADV_POPULATE_WRITE, 0, 0, 0);
+}
+
+void fby_os_huge(void *at, size_t size)
+{
+    raw(SYS_madvise, (long)at, (long)size, MADV_HUGEPAGE, 0, 0, 0);
+}
+
+/* ---- nodes ---- */
+
+void fby_os_bind(void *at, size_t size, uint32_t node)
+{
+    enum { MPOL_PREFERRED_MODE = 1 };
+    if (node >= 64)
+        return;
+    unsigned long mask = 1ul << node;
+    raw(SYS_mbind, (long)at, (long)size, MPOL_PREFERRED_MODE, (long)&mask, 65, 0);
+}
+
+/* /sys/devices/system/node/online holds "0" or "0-3" or "0,2": one more than its last number. */
+uint32_t fby_os_node_count(void)
+{
+    static const char path[] = "/sys/devices/system/node/online";
+    char text[128];
+    long fd = raw(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0, 0, 0);
+    if (fd < 0)
+        return 1;
+    long size = raw(SYS_read, fd, (long)text, sizeof text, 0, 0, 0);
+    raw(SYS_close, fd, 0, 0, 0, 0, 0);
+    uint32_t last = 0;
+    for (long i = 0; i < size; i++) {
+        bool digit = text[i] >= '0' && text[i] <= '9';
+        if (!digit)
+            continue;
+        bool first = i == 0 || text[i - 1] < '0' || text[i - 1] > '9';
+        last = (first ? 0 : last * 10) + (uint32_t)(text[i] - '0');
+    }
+    return last < 64 ? last + 1 : 64;
+}
+
+uint32_t fby_os_node(void)
+{
+    unsigned node = 0;
+    if (raw(SYS_getcpu, 0, (long)&node, 0, 0, 0, 0) != 0)
+        return 0;
+    return node;
+}
+
+/* ---- time, futex, membarrier ---- */
+
+uint64_t fby_os_now_ms(void)
+{
+    struct timespec now = {0, 0};
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+void fby_os_wait(_Atomic uint32_t *word, uint32_t value, uint32_t timeout_ms)
+{
+    struct timespec limit = {timeout_ms / 1000, (long)(timeout_ms % 1000) * 1000000};
+    raw(SYS_futex, (long)word, FUTEX_WAIT_PRIVATE, (long)value,
+        timeout_ms == UINT32_MAX ? 0 : (long)&limit, 0, 0);
+}
+
+void fby_os_wake(_Atomic uint32_t *word, uint32_t count)
+{
+    raw(SYS_futex, (long)word, FUTEX_WAKE_PRIVATE, (long)count, 0, 0, 0);
+}
+
+bool fby_os_barrier_ready(void)
+{
+    /* 0 unknown, 1 works, 2 does not. Two threads may both find out; they find the same. */
+    static _Atomic uint32_t known;
+    uint32_t state = atomic_load_explicit(&known, memory_order_relaxed);
+    if (state == 0) {
+        long result = raw(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0, 0, 0, 0);
+        state = result == 0 ? 1 : 2;
+        atomic_store_explicit(&known, state, memory_order_relaxed);
+    }
+    return state == 1;
+}
+
+void fby_os_barrier(void)
+{
+    raw(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0, 0, 0, 0);
+}
+
+/* ---- the background thread ---- */
+
+enum { STACK = 64 << 10, TLS_BELOW = 32 << 10, TLS_ABOVE = 8 << 10 };
+
+bool fby_os_start(int (*body)(void *), _Atomic uint32_t *running)
+{
+    static char *stack; /* reused: the last thread has left before another starts */
+    if (stack == NULL) {
+        stack = fby_os_map(STACK + TLS_BELOW + TLS_ABOVE);
+        if (stack == NULL)
+            return false;
+    }
+    char *tls = stack + STACK + TLS_BELOW;
+#if defined(__x86_64__)
+    /* The thread pointer's own address, where compilers and libc look for it. */
+    ((void **)(void *)tls)[0] = tls;
+    ((void **)(void *)tls)[2] = tls;
+#endif
+    uint64_t all = UINT64_MAX, before = 0;
+    raw(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, (long)&before, sizeof all, 0, 0);
+    atomic_store_explicit(running, 1, memory_order_relaxed);
+    int kept = errno;
+    int id = clone(body, stack + STACK,
+                   CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD |
+                       CLONE_SYSVSEM | CLONE_SETTLS | CLONE_CHILD_CLEARTID,
+                   NULL, NULL, tls, running);
+    if (id < 0) {
+        errno = kept;
+        atomic_store_explicit(running, 0, memory_order_relaxed);
+    }
+    raw(SYS_rt_sigprocmask, SIG_SETMASK, (long)&before, 0, sizeof before, 0, 0);
+    return id >= 0;
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The operating system, as the allocator sees it: address space, pages, futex,
+ * membarrier, time. Nothing here allocates; what the background thread calls
+ * (marked so) touches neither errno nor any other thread-local variable, since
+ * that thread has none of its own.
+ */
+#ifndef FBY_MEMORY_ALLOCATOR_OS_H
+#define FBY_MEMORY_ALLOCATOR_OS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdatomic.h>
+
+enum { FBY_PAGE_SHIFT = 12, FBY_PAGE = 1 << FBY_PAGE_SHIFT };
+
+/* Address space without memory behind it, aligned to 64 KiB; NULL if there is none. */
+void *fby_os_reserve(size_t size);
+/* Makes a page-aligned part of a reservation readable and writable. */
+bool fby_os_commit(void *at, size_t size);
+/* Readable only: zero pages that cost no memory. */
+bool fby_os_commit_readable(void *at, size_t size);
+/* No access at all. */
+bool fby_os_guard(void *at, size_t size);
+/* Readable, writable, zeroed memory of its own; NULL if there is none. */
+void *fby_os_map(size_t size);
+void fby_os_unmap(void *at, size_t size);
+
+/* Gives the pages' memory back; they read as zeros after. Background thread too. */
+bool fby_os_purge(void *at, size_t size);
+/* Faults the pages in at once, where the kernel can (5.14). Background thread too. */
+void fby_os_populate(void *at, size_t size);
+/* Asks for huge pages. */
+void fby_os_huge(void *at, size_t size);
+/* Prefers memory of `node`. */
+void fby_os_bind(void *at, size_t size, uint32_t node);
+/* Memory nodes of the machine, at least 1; the node of the calling thread's processor. */
+uint32_t fby_os_node_count(void);
+uint32_t fby_os_node(void);
+
+/* Monotonic milliseconds, coarse. Background thread too. */
+uint64_t fby_os_now_ms(void);
+
+/* Sleeps while `*word` is `value`, at most `timeout_ms` (UINT32_MAX: without end); wakes `count`.
+ * Background thread too. */
+void fby_os_wait(_Atomic uint32_t *word, uint32_t value, uint32_t timeout_ms);
+void fby_os_wake(_Atomic uint32_t *word, uint32_t count);
+
+/* Whether fby_os_barrier() works here; the first call registers the process. Background thread
+ * too. */
+bool fby_os_barrier_ready(void);
+/* Returns after every running thread of the process has passed a full memory barrier. Background
+ * thread too. */
+void fby_os_barrier(void);
+
+/* Starts `body` on a thread that libc does not know of, all signals blocked, with an empty
+ * thread-local block of its own; `*running` is set to 1 here and becomes 0, with a futex wake, when
+ * the thread has left. At most one such thread lives at a time. */
+bool fby_os_start(int (*body)(void *), _Atomic uint32_t *running);
+
+#endif

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "memory/allocator/purge.h"
+
+#include "memory/allocator/cache.h"
+#include "memory/allocator/os.h"
+#include "memory/allocator/settings.h"
+#include "memory/allocator/shared.h"
+
+_Atomic uint32_t fby_purge_awake;
+
+enum {
+    START_MS = 50,          /* age at which a process gets a background thread */
+    START_BYTES = 16 << 20, /* or the size */
+    TICK_MS_MIN = 10,
+    TICK_MS_MAX = 250,
+    QUIET_TICKS = 4, /* without anything to do, then the thread leaves */
+    EXIT_WAIT_MS = 20,
+};
+
+static struct {
+    fby_lock lock; /* one tick at a time */
+    bool background;
+    uint64_t started_ms;
+    _Atomic uint64_t last_ms; /* last tick in a slow path */
+    _Atomic uint32_t running; /* the kernel clears it when the thread has left */
+    _Atomic uint32_t never;   /* what the thread sleeps on */
+} all;
+
+void fby_purge_start(void)
+{
+    all.started_ms = fby_os_now_ms();
+    /* TSan has to know every thread. */
+    all.background = fby_the_settings.background && !FBY_TSAN;
+}
+
+bool fby_purge_in_background(void)
+{
+    return all.background;
+}
+
+/* ---- a tick ---- */
+
+/* Magazines of a class that no one has touched since the last tick. */
+static bool drain_depot(fby_pool *pool, uint32_t c)
+{
+    fby_depot *depot = &pool->of[c].depot;
+    uint64_t head = atomic_load_explicit(&depot->head, memory_order_relaxed);
+    if ((uint32_t)head == 0)
+        return false;
+    bool still = depot->seen == (uint32_t)(head >> 32);
+    depot->seen = (uint32_t)(head >> 32);
+    if (!still)
+        return true;
+    fby_magazine *magazine;
+    while ((magazine = fby_depot_pop(depot)) != NULL)
+        fby_pool_give_magazine(c, magazine);
+    return false;
+}
+
+static bool tick_locked(uint32_t now_ms, uint32_t decay_ms, size_t limit_bytes)
+{
+    bool more = false;
+    for (fby_cache *cache = fby_cache_first(); cache != NULL; cache = cache->all_next)
+        more |= fby_cache_settle(cache);
+    for (uint32_t i = 0; i < fby_shared_pool_count(); i++)
+        for (uint32_t c = 1; c < FBY_CLASSES; c++)
+            more |= drain_depot(fby_shared_pool(i), c);
+    for (fby_cache *cache = fby_cache_first(); cache != NULL; cache = cache->all_next)
+        more |= fby_arena_purge(&cache->arena, now_ms, decay_ms, limit_bytes);
+    more |= fby_region_purge(now_ms, decay_ms, limit_bytes);
+    return more;
+}
+
+bool fby_purge_tick(uint32_t now_ms, uint32_t decay_ms, size_t limit_bytes)
+{
+    fby_lock_take(&all.lock);
+    bool more = tick_locked(now_ms, decay_ms, limit_bytes);
+    fby_lock_release(&all.lock);
+    return more;
+}
+
+static uint32_t decay(void)
+{
+    return atomic_load_explicit(&fby_the_settings.decay_ms, memory_order_relaxed);
+}
+
+static bool tick_now(void)
+{
+    size_t limit = (size_t)atomic_load_explicit(&fby_the_settings.dirty_mib, memory_order_relaxed)
+                   << 20;
+    return fby_purge_tick((uint32_t)fby_os_now_ms(), decay(), limit);
+}
+
+static uint32_t tick_ms(void)
+{
+    uint32_t ms = decay() / 2;
+    return ms < TICK_MS_MIN ? TICK_MS_MIN : ms > TICK_MS_MAX ? TICK_MS_MAX : ms;
+}
+
+/* ---- the thread ---- */
+
+static int body(void *nothing)
+{
+    (void)nothing;
+    fby_os_barrier_ready();
+    for (uint32_t quiet = 0;;) {
+        fby_os_wait(&all.never, 0, tick_ms());
+        quiet = tick_now() ? 0 : quiet + 1;
+        if (quiet < QUIET_TICKS)
+            continue;
+        /* From here on a slow path starts the next thread; what a slow path left before that, this
+         * last tick sees. */
+        atomic_store_explicit(&fby_purge_awake, 0, memory_order_seq_cst);
+        if (!tick_now())
+            return 0;
+        uint32_t asleep = 0;
+        if (!atomic_compare_exchange_strong(&fby_purge_awake, &asleep, 1))
+            return 0; /* another is on its way */
+        quiet = 0;
+    }
+}
+
+static void start_thread(void)
+{
+    uint32_t asleep = 0;
+    if (!atomic_compare_exchange_strong(&fby_purge_awake, &asleep, 1))
+        return;
+    /* The one before may be on its last steps. */
+    if (atomic_load(&all.running) != 0)
+        fby_os_wait(&all.running, 1, EXIT_WAIT_MS);
+    if (atomic_load(&all.running) != 0 || !fby_os_start(body, &all.running))
+        atomic_store(&fby_purge_awake, 0);
+}
+
+FBY_COLD void fby_purge_wake(void)
+{
+    uint64_t now = fby_os_now_ms();
+    if (all.background) {
+        fby_region_usage usage;
+        fby_region_get_usage(&usage);
+        if (now - all.started_ms >= START_MS || usage.mapped_bytes > START_BYTES)
+            start_thread();
+        return;
+    }
+    uint64_t last = atomic_load_explicit(&all.last_ms, memory_order_relaxed);
+    if (now - last >= tick_ms() &&
+        atomic_compare_exchange_strong_explicit(&all.last_ms, &last, now, memory_order_relaxed,
+                                                memory_order_relaxed))
+        tick_now();
+}
+
+/* ---- fork ---- */
+
+void fby_purge_lock(void)
+{
+    fby_lock_take(&all.lock);
+}
+
+void fby_purge_unlock(void)
+{
+    fby_lock_release(&all.lock);
+}
+
+void fby_purge_after_fork(void)
+{
+    fby_lock_reset(&all.lock);
+    atomic_store(&all.running, 0);
+    atomic_store(&fby_purge_awake, 0);
+}

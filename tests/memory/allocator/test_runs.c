@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "memory/allocator/runs.h"
+#include "test.h"
+
+enum { PIECES = 3000 };
+
+static fby_run nodes[PIECES + 1];
+/* The plain model: what each piece is. */
+static enum fby_run_state model[PIECES + 1];
+
+static fby_run_set started(void)
+{
+    memset(nodes, 0, sizeof nodes);
+    memset(model, 0, sizeof model);
+    return (fby_run_set){.nodes = (char *)nodes, .stride = sizeof *nodes};
+}
+
+static void mark(uint32_t at, uint32_t length, enum fby_run_state as)
+{
+    for (uint32_t i = 0; i < length; i++)
+        model[at + i] = as;
+}
+
+static uint32_t run_length(uint32_t at)
+{
+    uint32_t end = at;
+    while (end <= PIECES && model[end] != FBY_RUN_USED)
+        end++;
+    return end - at;
+}
+
+/* The lowest of the shortest free runs of at least `length`; 0: none. */
+static uint32_t model_best(uint32_t length)
+{
+    uint32_t best = 0, best_length = UINT32_MAX;
+    for (uint32_t at = 1; at <= PIECES; at++) {
+        uint32_t have = run_length(at);
+        if (have == 0)
+            continue;
+        if (have >= length && have < best_length) {
+            best = at;
+            best_length = have;
+        }
+        at += have;
+    }
+    return best;
+}
+
+static void free_both(fby_run_set *set, uint32_t at, uint32_t length, enum fby_run_state as)
+{
+    mark(at, length, as);
+    uint32_t merged = fby_runs_free(set, at, length, as, 1, PIECES + 1, 0);
+    /* A merged run is dirty if any part of it was. */
+    uint32_t whole = run_length(merged);
+    assert_true(merged <= at && merged + whole >= at + length);
+    for (uint32_t i = 0; i < whole; i++)
+        if (model[merged + i] == FBY_RUN_DIRTY)
+            as = FBY_RUN_DIRTY;
+    mark(merged, whole, as);
+    assert_int_equal(nodes[merged].state, as);
+    assert_int_equal(nodes[merged].length, whole);
+}
+
+static void takes_the_shortest_run_that_fits_and_the_lowest_of_those(void **state)
+{
+    (void)state;
+    fby_run_set set = started();
+    enum fby_run_state what;
+    free_both(&set, 10, 8, FBY_RUN_CLEAN);
+    free_both(&set, 40, 5, FBY_RUN_CLEAN);
+    free_both(&set, 30, 5, FBY_RUN_DIRTY);
+    assert_int_equal(fby_runs_take(&set, 4, 1, &what), 30);
+    assert_int_equal(what, FBY_RUN_DIRTY);
+    assert_int_equal(fby_runs_take(&set, 5, 1, &what), 40);
+    assert_int_equal(what, FBY_RUN_CLEAN);
+    assert_int_equal(fby_runs_take(&set, 9, 1, &what), 0);
+}
+
+static void grows_only_into_what_is_free_behind(void **state)
+{
+    (void)state;
+    fby_run_set set = started();
+    free_both(&set, 20, 4, FBY_RUN_CLEAN);
+    assert_false(fby_runs_take_at(&set, 19, 1));
+    assert_false(fby_runs_take_at(&set, 20, 5));
+    assert_true(fby_runs_take_at(&set, 20, 3));
+    assert_true(fby_runs_take_at(&set, 23, 1));
+    assert_int_equal(set.free_pieces, 0);
+}
+
+static void the_oldest_dirty_run_is_the_first_to_be_purged(void **state)
+{
+    (void)state;
+    fby_run_set set = started();
+    uint32_t length = 0;
+    fby_runs_free(&set, 50, 2, FBY_RUN_DIRTY, 1, PIECES + 1, 100);
+    fby_runs_free(&set, 60, 3, FBY_RUN_DIRTY, 1, PIECES + 1, 200);
+    fby_runs_free(&set, 70, 4, FBY_RUN_CLEAN, 1, PIECES + 1, 50);
+    assert_int_equal(fby_runs_take_oldest(&set, 150, 100, &length), 0);
+    assert_int_equal(fby_runs_take_oldest(&set, 200, 100, &length), 50);
+    assert_int_equal(length, 2);
+    assert_int_equal(fby_runs_take_oldest(&set, 300, 100, &length), 60);
+    assert_int_equal(fby_runs_take_oldest(&set, 900, 100, &length), 0);
+}
+
+typedef struct held {
+    uint32_t at, length;
+} held;
+
+static void take_both(fby_run_set *set, held *blocks, uint32_t *count, uint32_t length,
+                      uint32_t align)
+{
+    enum fby_run_state what;
+    uint32_t expected = model_best(length);
+    uint32_t at = fby_runs_take(set, length, align, &what);
+    if (align == 1)
+        assert_int_equal(at, expected);
+    if (at == 0)
+        return;
+    assert_int_equal(at % align, 0);
+    assert_true(run_length(at) >= length);
+    assert_int_equal(what, model[at]);
+    mark(at, length, FBY_RUN_USED);
+    blocks[(*count)++] = (held){at, length};
+}
+
+static void matches_its_model(void **state)
+{
+    (void)state;
+    static held blocks[PIECES];
+    fby_rng rng = fby_rng_from_env();
+    fby_run_set set = started();
+    uint32_t count = 0;
+    free_both(&set, 1, PIECES, FBY_RUN_CLEAN);
+    for (int step = 0; step < 20000; step++) {
+        if (fby_rng_below(&rng, 100) < 52 && count < PIECES) {
+            bool wide = fby_rng_below(&rng, 50) == 0;
+            uint32_t length = 1 + (uint32_t)fby_rng_below(&rng, wide ? 900 : 40);
+            uint32_t align = fby_rng_below(&rng, 4) == 0 ? 1u << fby_rng_below(&rng, 5) : 1;
+            take_both(&set, blocks, &count, length, align);
+        } else if (count > 0) {
+            uint32_t i = (uint32_t)fby_rng_below(&rng, count);
+            held chosen = blocks[i];
+            blocks[i] = blocks[--count];
+            free_both(&set, chosen.at, chosen.length,
+                      fby_rng_bool(&rng) ? FBY_RUN_DIRTY : FBY_RUN_CLEAN);
+        }
+        uint64_t free_pieces = 0;
+        for (uint32_t at = 1; at <= PIECES && step % 64 == 0; at++)
+            free_pieces += model[at] != FBY_RUN_USED;
+        if (step % 64 == 0)
+            assert_int_equal(set.free_pieces, free_pieces);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(takes_the_shortest_run_that_fits_and_the_lowest_of_those),
+        cmocka_unit_test(grows_only_into_what_is_free_behind),
+        cmocka_unit_test(the_oldest_dirty_run_is_the_first_to_be_purged),
+        cmocka_unit_test(matches_its_model),
+    };
+    return cmocka_run_group_tests_name("allocator runs", tests, NULL, NULL);
+}

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Threads that hand each other blocks, end with blocks in their caches, are robbed by the purge
+ * while they run, and fork. For TSan as much as for the assertions. */
+#include "forebay/allocator.h"
+#include "memory/allocator/cache.h" /* FBY_TSAN */
+#include "test.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { THREADS = 4, MAILBOX = 512, ROUNDS = FBY_ASAN || FBY_TSAN ? 4000 : 30000 };
+
+/* Each slot is a block that any thread may take and free. */
+static _Atomic(uint32_t *) mailbox[MAILBOX];
+static atomic_bool stop;
+
+static void check_and_free(uint32_t *block)
+{
+    if (block == NULL)
+        return;
+    uint32_t words = block[0];
+    for (uint32_t i = 1; i < words; i++)
+        if (block[i] != block[0] * 31 + i)
+            fail_msg("word %u of %u was overwritten", i, words);
+    fby_free(block);
+}
+
+static uint32_t *make(fby_rng *rng)
+{
+    bool large = fby_rng_below(rng, 200) == 0;
+    uint32_t words = 2 + (uint32_t)fby_rng_below(rng, large ? 30000 : 120);
+    uint32_t *block = fby_malloc(words * sizeof *block);
+    if (block == NULL)
+        return NULL;
+    block[0] = words;
+    for (uint32_t i = 1; i < words; i++)
+        block[i] = words * 31 + i;
+    return block;
+}
+
+static void *hand_around(void *seed)
+{
+    fby_rng rng = {(uintptr_t)seed};
+    for (int i = 0; i < ROUNDS; i++) {
+        _Atomic(uint32_t *) *slot = &mailbox[fby_rng_below(&rng, MAILBOX)];
+        check_and_free(atomic_exchange(slot, make(&rng)));
+        if (fby_rng_below(&rng, 4) == 0) /* a run of its own, so that stacks go up and down */
+            for (uint64_t n = fby_rng_below(&rng, 40); n > 0; n--)
+                check_and_free(make(&rng));
+    }
+    return NULL;
+}
+
+static void *rob(void *nothing)
+{
+    (void)nothing;
+    while (!atomic_load(&stop))
+        fby_allocator_purge();
+    return NULL;
+}
+
+static void empty_mailbox(void)
+{
+    for (int i = 0; i < MAILBOX; i++)
+        check_and_free(atomic_exchange(&mailbox[i], NULL));
+}
+
+static void blocks_pass_between_threads_while_the_purge_robs_them(void **state)
+{
+    (void)state;
+    fby_rng rng = fby_rng_from_env();
+    pthread_t threads[THREADS], robber;
+    atomic_store(&stop, false);
+    assert_int_equal(pthread_create(&robber, NULL, rob, NULL), 0);
+    for (int round = 0; round < 2; round++) { /* the second takes over the caches of the first */
+        for (int i = 0; i < THREADS; i++)
+            assert_int_equal(pthread_create(&threads[i], NULL, hand_around,
+                                            (void *)(uintptr_t)fby_rng_next(&rng)),
+                             0);
+        for (int i = 0; i < THREADS; i++)
+            pthread_join(threads[i], NULL);
+    }
+    atomic_store(&stop, true);
+    pthread_join(robber, NULL);
+    empty_mailbox();
+}
+
+/* The owner of a robbed cache never sees a block twice: it holds thousands at once and looks. */
+static void *hold_many(void *seed)
+{
+    enum { HELD = 600 };
+    uint32_t *held[HELD];
+    fby_rng rng = {(uintptr_t)seed};
+    for (int round = 0; round < 300; round++) {
+        uint32_t count = (uint32_t)fby_rng_below(&rng, HELD);
+        for (uint32_t i = 0; i < count; i++) {
+            held[i] = fby_malloc(32);
+            held[i][0] = 2;
+            held[i][1] = 2 * 31 + 1;
+            held[i][2] = i;
+        }
+        for (uint32_t i = 0; i < count; i++)
+            if (held[i][2] != i)
+                fail_msg("block %u was handed out twice", i);
+        for (uint32_t i = 0; i < count; i++)
+            check_and_free(held[i]);
+    }
+    return NULL;
+}
+
+static void a_robbed_thread_never_gets_a_block_twice(void **state)
+{
+    (void)state;
+    pthread_t threads[2], robber;
+    atomic_store(&stop, false);
+    assert_int_equal(pthread_create(&robber, NULL, rob, NULL), 0);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, hold_many, (void *)(uintptr_t)(i + 7)),
+                         0);
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    atomic_store(&stop, true);
+    pthread_join(robber, NULL);
+}
+
+static void *allocate_forever(void *seed)
+{
+    fby_rng rng = {(uintptr_t)seed};
+    while (!atomic_load(&stop))
+        check_and_free(make(&rng));
+    return NULL;
+}
+
+static void use_it_in_the_child(void)
+{
+    fby_rng rng = {99};
+    for (int i = 0; i < 2000; i++)
+        check_and_free(make(&rng));
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, hand_around, (void *)5) != 0 ||
+        pthread_join(thread, NULL) != 0)
+        _exit(1);
+    fby_allocator_purge();
+    _exit(0);
+}
+
+static void a_fork_in_a_storm_of_threads_leaves_a_child_that_can_allocate(void **state)
+{
+    (void)state;
+    if (FBY_TSAN)
+        skip(); /* its runtime does not start threads in a child of a threaded process */
+    pthread_t threads[THREADS];
+    atomic_store(&stop, false);
+    for (int i = 0; i < THREADS; i++)
+        assert_int_equal(
+            pthread_create(&threads[i], NULL, allocate_forever, (void *)(uintptr_t)(i + 1)), 0);
+    for (int i = 0; i < (FBY_ASAN ? 3 : 12); i++) {
+        int status;
+        pid_t child = fork();
+        assert_true(child >= 0);
+        if (child == 0)
+            use_it_in_the_child();
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFEXITED(status));
+        assert_int_equal(WEXITSTATUS(status), 0);
+    }
+    atomic_store(&stop, true);
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+}
+
+static void *one_block(void *size)
+{
+    fby_free(fby_malloc((uintptr_t)size));
+    return NULL;
+}
+
+static void a_thread_that_ends_leaves_its_cache_for_the_next(void **state)
+{
+    (void)state;
+    if (FBY_ASAN)
+        skip();
+    fby_allocator_stats before = {.struct_size = sizeof before}, after = before;
+    for (int i = 0; i < 50; i++) {
+        pthread_t thread;
+        assert_int_equal(pthread_create(&thread, NULL, one_block, (void *)200), 0);
+        pthread_join(thread, NULL);
+        if (i == 0)
+            assert_int_equal(fby_allocator_get_stats(&before), FBY_OK);
+    }
+    assert_int_equal(fby_allocator_get_stats(&after), FBY_OK);
+    assert_int_equal(after.thread_caches, before.thread_caches);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(blocks_pass_between_threads_while_the_purge_robs_them),
+        cmocka_unit_test(a_robbed_thread_never_gets_a_block_twice),
+        cmocka_unit_test(a_fork_in_a_storm_of_threads_leaves_a_child_that_can_allocate),
+        cmocka_unit_test(a_thread_that_ends_leaves_its_cache_for_the_next),
+    };
+    return cmocka_run_group_tests_name("allocator threads", tests, NULL, NULL);
+}
