@@ -2,9 +2,7 @@
 #include "cli/commands.h"
 
 static const fby_cli_command *const benches[] = {
-#if FBY_HAVE_ENGINE
     &fby_bench_embed,
-#endif
     &fby_bench_disruptor,
     &fby_bench_search,
     NULL,

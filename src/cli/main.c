@@ -7,11 +7,7 @@
 #include "cli/say.h"
 
 static const fby_cli_command *const children[] = {
-#if FBY_HAVE_ENGINE
-    &fby_command_embed, &fby_command_tokenize,
-    &fby_command_info,
-#endif
-    &fby_command_bench, NULL,
+    &fby_command_embed, &fby_command_tokenize, &fby_command_info, &fby_command_bench, NULL,
 };
 
 /* For --help: main() reads it. */

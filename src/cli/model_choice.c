@@ -9,10 +9,6 @@
 
 #include "base/status.h"
 
-#ifndef FBY_MODELS_DIR
-#define FBY_MODELS_DIR "/usr/local/share/forebay/models"
-#endif
-
 #define USUAL_MODEL "all-MiniLM-L6-v2"
 
 static bool is_directory(const char *path)
