@@ -95,7 +95,11 @@ static inline uint64_t fby_word_hash(const uint64_t key[2])
 static inline bool fby_vocabulary_word(const fby_vocabulary *vocabulary, const unsigned char *word,
                                        size_t size, uint32_t *id)
 {
-    uint64_t key[2] = {fby_word_load(word, size), size > 8 ? fby_word_load(word + 8, size - 8) : 0};
+    /* Without a branch: the length of a word is hard to foretell. */
+    uint64_t key[2];
+    memcpy(key, word, sizeof key);
+    key[0] &= UINT64_MAX >> (size < 8 ? 64 - 8 * size : 0);
+    key[1] &= size > 8 ? UINT64_MAX >> (128 - 8 * size) : 0;
     for (uint64_t i = fby_word_hash(key) >> vocabulary->words_shift;;
          i = (i + 1) & vocabulary->words_mask) {
         const fby_word *found = &vocabulary->words[i];
