@@ -12,6 +12,7 @@ from mpmath import cos, erfc, lu_solve, matrix, mp, mpf, nstr, pi, sqrt
 mp.dps = 40
 GELU_END = mpf("5.2")  # x Phi(-x) is 5.2e-7 there, and taken as 0 beyond
 GELU_INTERVALS = 31  # and one of zeros
+GELU_POWER = 16
 
 
 def remez(f, weight, a, b, powers, rounds=10, grid=800):
@@ -74,8 +75,10 @@ def lines(coefficients):
 def main():
     exp2, exp2_error = remez(lambda x: mpf(2) ** x - 1, lambda x: mpf(2) ** -x, -mpf(1) / 2,
                              mpf(1) / 2, list(range(1, 7)))
-    gelu, gelu_error = remez(lambda v: tail((v + 1) * GELU_END / 2), one, mpf(-1), mpf(1),
-                             list(range(15)))
+    # x / P(x)^16 = tail(x): a linear fit of P, weighted by what its error does to the quotient.
+    root = lambda x: (2 / erfc(x / sqrt(mpf(2)))) ** (mpf(1) / GELU_POWER)
+    gelu, gelu_error = remez(root, lambda x: GELU_POWER * tail(x) / root(x) + mpf("1e-7"), mpf(0),
+                             mpf(6), list(range(7)))
     step = GELU_END / (GELU_INTERVALS - mpf(1) / 2)
     table, table_error = [], mpf(0)
     for i in range(GELU_INTERVALS):
@@ -99,15 +102,14 @@ static const float fby_exp2_coefficients[7] = {{
 {lines([mpf(1)] + exp2)},
 }};
 
-/* x Phi(-x), Phi the normal distribution's, on [0, {nstr(GELU_END, 3)}] as a polynomial in v,
- * x = (v + 1) {nstr(GELU_END / 2, 3)}: error {nstr(gelu_error, 2)}, and {nstr(tail(GELU_END), 2)} is left beyond. */
-#define FBY_GELU_END {nstr(GELU_END, 3)}f
-static const float fby_gelu_coefficients[15] = {{
+/* x Phi(-x), Phi the normal distribution's, is x / P(x)^{GELU_POWER} for x >= 0, an idea of Hastings 1955
+ * (Abramowitz and Stegun 7.1.28), fitted to this function: error {nstr(gelu_error, 2)}. */
+static const float fby_gelu_coefficients[7] = {{
 {lines(gelu)},
 }};
 
-/* The same by {GELU_INTERVALS} cubics in r, x = (i + r) step, |r| <= 1/2, and one of zeros; power by power:
- * error {nstr(table_error, 2)}. */
+/* The same by {GELU_INTERVALS} cubics in r, x = (i + r) step, |r| <= 1/2, and one of zeros beyond {nstr(GELU_END, 2)};
+ * power by power: error {nstr(table_error, 2)}. */
 #define FBY_GELU_STEPS_PER_UNIT {literal(1 / step)}
 static const float fby_gelu_table[4][32] = {{""")
     for power in range(4):

@@ -47,7 +47,7 @@ typedef struct activation_case {
 } activation_case;
 
 static const activation_case cases[] = {
-    {FBY_ACTIVATION_GELU_ERF, gelu_erf, 1e-6, 0x1p-23},
+    {FBY_ACTIVATION_GELU_ERF, gelu_erf, 6e-7, 0x1p-23},
     {FBY_ACTIVATION_GELU_TANH, gelu_tanh, 5e-7, 0x1p-21},
     {FBY_ACTIVATION_RELU, relu, 0.0, 0.0},
     {FBY_ACTIVATION_TANH, tanh, 2e-7, 0.0},
