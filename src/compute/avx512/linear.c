@@ -106,21 +106,28 @@ FBY_INLINE void run_tile(const tile *t, const size_t rows)
         acc[row][0] = _mm512_add_ps(acc[row][0], bias0);
         acc[row][1] = _mm512_add_ps(acc[row][1], bias1);
     }
+    const __mmask16 m0 = t->lanes[0], m1 = t->lanes[1];
     if (t->residual != NULL) {
         const float *residual = t->residual;
         FBY_UNROLL
         for (size_t row = 0; row < rows; row++, residual += t->ldr) {
-            __m512 r0 = _mm512_maskz_loadu_ps(t->lanes[0], residual);
-            __m512 r1 = _mm512_maskz_loadu_ps(t->lanes[1], residual + 16);
-            acc[row][0] = _mm512_add_ps(acc[row][0], r0);
-            acc[row][1] = _mm512_add_ps(acc[row][1], r1);
+            acc[row][0] = _mm512_add_ps(acc[row][0], _mm512_maskz_loadu_ps(m0, residual));
+            acc[row][1] = _mm512_add_ps(acc[row][1], _mm512_maskz_loadu_ps(m1, residual + 16));
         }
     }
     float *out = t->out;
+    if (m1 == 0xffff) { /* whole stores can be forwarded to the activation's loads */
+        FBY_UNROLL
+        for (size_t row = 0; row < rows; row++, out += t->ldo) {
+            _mm512_storeu_ps(out, acc[row][0]);
+            _mm512_storeu_ps(out + 16, acc[row][1]);
+        }
+        return;
+    }
     FBY_UNROLL
     for (size_t row = 0; row < rows; row++, out += t->ldo) {
-        _mm512_mask_storeu_ps(out, t->lanes[0], acc[row][0]);
-        _mm512_mask_storeu_ps(out + 16, t->lanes[1], acc[row][1]);
+        _mm512_mask_storeu_ps(out, m0, acc[row][0]);
+        _mm512_mask_storeu_ps(out + 16, m1, acc[row][1]);
     }
 }
 
