@@ -113,7 +113,7 @@ const fby_kernels *fby_kernels_for(fby_isa isa);
 
 /* Rows of each sub-batch (the last may have fewer) into which `rows` are best cut, where rows as
  * wide as `widest` floats are written by one product and read by the next: even parts, whole tiles,
- * in half of a core's level 2 cache. At least 1. */
+ * in three quarters of a core's level 2 cache. At least 1. */
 uint32_t fby_kernels_block_rows(const fby_kernels *kernels, uint32_t rows, uint32_t widest);
 
 /* Floating-point operations a second of one core with the f32 instructions of `isa`, measured

@@ -90,7 +90,7 @@ static void attention_is_within_the_error_bound_of_float64(void **state)
     tables all = runnable_tables();
     for (uint32_t i = 0; i < all.count; i++) {
         for (uint32_t tokens = 1; tokens <= 70; tokens++)
-            check(&rng, all.table[i], tokens, pick(&rng, 1, 3), 8 * pick(&rng, 1, 16));
+            check(&rng, all.table[i], tokens, pick(&rng, 1, 2), 8 * pick(&rng, 1, 16));
         for (int n = 0; n < 12; n++)
             check(&rng, all.table[i], pick(&rng, 1, 600), pick(&rng, 1, 2), 32 * pick(&rng, 1, 2));
     }
@@ -112,8 +112,8 @@ static void a_long_text_is_right(void **state)
     fby_rng rng = fby_rng_from_env();
     tables all = runnable_tables();
     for (uint32_t i = 0; i < all.count; i++) {
-        check(&rng, all.table[i], 2048, 1, 32);
-        check(&rng, all.table[i], 8192, 1, 32);
+        check(&rng, all.table[i], 1500, 1, 64);
+        check(&rng, all.table[i], 8192, 1, 8);
     }
 }
 
@@ -141,6 +141,54 @@ static void a_head_alone_has_the_same_bits(void **state)
             fenced_free(&scratch);
             fenced_free(&out);
             fenced_free(&alone);
+            fenced_free(&t.qkv);
+        }
+}
+
+/* Neither the distance between rows nor the alignment changes a bit. */
+static void a_text_has_the_same_bits_wherever_it_lies(void **state)
+{
+    (void)state;
+    enum { HEADS = 3, DIM = 20, WIDTH = HEADS * DIM };
+    fby_rng rng = fby_rng_from_env();
+    tables all = runnable_tables();
+    for (uint32_t i = 0; i < all.count; i++)
+        for (int n = 0; n < 20; n++) {
+            text near = text_random(&rng, pick(&rng, 1, 300), HEADS, DIM), far = near;
+            far.ld = 3 * WIDTH + pick(&rng, 0, 40);
+            far.qkv = fenced_untouched(matrix_floats(near.tokens, 3 * WIDTH, far.ld));
+            for (size_t token = 0; token < near.tokens; token++)
+                memcpy(far.qkv.floats + token * far.ld, near.qkv.floats + token * near.ld,
+                       3 * WIDTH * sizeof(float));
+            fenced one = fenced_new((size_t)near.tokens * WIDTH);
+            fenced other = fenced_new((size_t)near.tokens * WIDTH + 3);
+            run(all.table[i], &near, one.floats, WIDTH);
+            run(all.table[i], &far, other.floats, WIDTH);
+            assert_memory_equal(one.floats, other.floats, near.tokens * WIDTH * sizeof(float));
+            fenced_free(&one);
+            fenced_free(&other);
+            fenced_free(&near.qkv);
+            fenced_free(&far.qkv);
+        }
+}
+
+/* Garbage comes out; nothing outside is touched, which the fences and sanitizers watch. */
+static void what_is_not_a_number_does_no_harm(void **state)
+{
+    (void)state;
+    static const float odd[] = {NAN, INFINITY, -INFINITY, 3e38f, -3e38f, 1e-45f, 0.0f};
+    fby_rng rng = fby_rng_from_env();
+    tables all = runnable_tables();
+    for (uint32_t i = 0; i < all.count; i++)
+        for (int n = 0; n < 20; n++) {
+            text t = text_random(&rng, pick(&rng, 1, 300), 2, 24);
+            for (uint32_t j = 0; j < 50; j++)
+                t.qkv.floats[fby_rng_below(&rng, t.qkv.count)] =
+                    odd[fby_rng_below(&rng, sizeof odd / sizeof odd[0])];
+            fenced out = fenced_untouched(matrix_floats(t.tokens, t.width, t.width + 5));
+            run(all.table[i], &t, out.floats, t.width + 5);
+            assert_gaps_untouched(out.floats, t.tokens, t.width, t.width + 5);
+            fenced_free(&out);
             fenced_free(&t.qkv);
         }
 }
@@ -177,6 +225,8 @@ int main(void)
         cmocka_unit_test(a_head_of_any_width_is_right),
         cmocka_unit_test(a_long_text_is_right),
         cmocka_unit_test(a_head_alone_has_the_same_bits),
+        cmocka_unit_test(a_text_has_the_same_bits_wherever_it_lies),
+        cmocka_unit_test(what_is_not_a_number_does_no_harm),
         cmocka_unit_test(a_score_beyond_all_others_takes_the_weight),
     };
     return cmocka_run_group_tests_name("attention", tests, NULL, NULL);

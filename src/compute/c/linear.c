@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Products with packed weights: a tile of 4 rows and 8 columns, each element's
- * sum over k in order, in a register where the compiler finds one.
+ * Products with packed weights: a tile of 4 rows and 8 columns, two vectors of 4
+ * lanes a row, 8 accumulators; each element's sum over k in order.
  *
  * A panel is (k, 8) weights, then the 8 columns' bias; columns beyond n are 0.
  */
@@ -10,6 +10,7 @@
 #include "base/assert.h"
 #include "base/bits.h"
 #include "compute/c/c.h"
+#include "compute/unroll.h"
 
 static size_t panel_floats(uint32_t k)
 {
@@ -35,19 +36,41 @@ void fby_c_pack(const float *w, const float *bias, uint32_t n, uint32_t k, void 
     }
 }
 
-/* sum (rows, 8) = x (rows, k) panel (k, 8) + bias; rows is a constant of the caller. */
-static inline __attribute__((always_inline)) void tile(uint32_t rows, const float *x, size_t ldx,
-                                                       const float *panel, uint32_t k,
-                                                       float sum[][FBY_C_PANEL])
+/* Four lanes, as both compilers know them on every processor: an array of accumulators would go
+ * through memory at each step. */
+typedef float lanes __attribute__((vector_size(16)));
+
+static inline lanes load(const float *x)
 {
-    float acc[FBY_C_ROWS][FBY_C_PANEL] = {{0}};
-    for (size_t i = 0; i < k; i++)
-        for (uint32_t row = 0; row < rows; row++)
-            for (uint32_t column = 0; column < FBY_C_PANEL; column++)
-                acc[row][column] += x[row * ldx + i] * panel[i * FBY_C_PANEL + column];
-    for (uint32_t row = 0; row < rows; row++)
-        for (uint32_t column = 0; column < FBY_C_PANEL; column++)
-            sum[row][column] = acc[row][column] + panel[(size_t)k * FBY_C_PANEL + column];
+    lanes y;
+    memcpy(&y, x, sizeof y);
+    return y;
+}
+
+/* sum (rows, 8) = x (rows, k) panel (k, 8) + bias. */
+FBY_INLINE void tile(const size_t rows, const float *x, size_t ldx, const float *panel, uint32_t k,
+                     float sum[][FBY_C_PANEL])
+{
+    lanes acc[FBY_C_ROWS][2];
+    FBY_UNROLL
+    for (size_t row = 0; row < rows; row++)
+        acc[row][0] = acc[row][1] = (lanes){0};
+    FBY_NO_UNROLL
+    for (size_t i = 0; i < k; i++, panel += FBY_C_PANEL) {
+        lanes b0 = load(panel), b1 = load(panel + 4);
+        FBY_UNROLL
+        for (size_t row = 0; row < rows; row++) {
+            float a = x[row * ldx + i];
+            acc[row][0] += b0 * a;
+            acc[row][1] += b1 * a;
+        }
+    }
+    FBY_UNROLL
+    for (size_t row = 0; row < rows; row++) {
+        acc[row][0] += load(panel);
+        acc[row][1] += load(panel + 4);
+        memcpy(sum[row], acc[row], sizeof acc[row]);
+    }
 }
 
 static void tile_any(uint32_t rows, const float *x, size_t ldx, const float *panel, uint32_t k,
