@@ -7,7 +7,7 @@ NINJA   := ninja -C $(BUILD)
 .PHONY: all help deps deps-all model run test sanitize asan tsan fuzz bench bench-texts bench-peers spin lint format clean
 
 all: $(BUILD)/build.ninja ## build the command: build/forebay
-	@$(NINJA) --quiet
+	@$(NINJA) -n | grep -q 'no work to do' || $(NINJA)
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
