@@ -85,16 +85,23 @@ static void detect_model(void)
 }
 #endif
 
-/* cgroup v2's quota in processors, rounded up; 0 where there is none. */
+/* cgroup v2's quota in processors, rounded up; 0 where there is none. The file says "QUOTA PERIOD"
+ * in microseconds, or "max PERIOD". */
 static uint32_t cgroup_quota(void)
 {
+    char text[64] = "";
     FILE *file = fopen("/sys/fs/cgroup/cpu.max", "re");
     if (file == NULL)
         return 0;
-    unsigned long long quota, period;
-    int fields = fscanf(file, "%llu %llu", &quota, &period);
+    char *line = fgets(text, sizeof text, file);
     fclose(file);
-    if (fields != 2 || quota == 0 || period == 0 || quota / period > UINT32_MAX - 1)
+    if (line == NULL)
+        return 0;
+
+    char *end;
+    unsigned long long quota = strtoull(line, &end, 10);
+    unsigned long long period = strtoull(end, NULL, 10);
+    if (quota == 0 || period == 0 || quota / period > UINT32_MAX - 1)
         return 0;
     return (uint32_t)(quota / period + (quota % period != 0));
 }

@@ -41,7 +41,7 @@ const char *fby_status_name(fby_status status)
     return "FBY_UNKNOWN";
 }
 
-fby_status fby_error(fby_status code, const char *fmt, ...)
+fby_status(fby_error)(fby_status code, const char *fmt, ...)
 {
     va_list args;
     va_start(args, fmt);
@@ -50,7 +50,7 @@ fby_status fby_error(fby_status code, const char *fmt, ...)
     return code;
 }
 
-fby_status fby_error_errno(fby_status code, int errnum, const char *fmt, ...)
+fby_status(fby_error_errno)(fby_status code, int errnum, const char *fmt, ...)
 {
     va_list args;
     va_start(args, fmt);
@@ -64,7 +64,7 @@ fby_status fby_error_errno(fby_status code, int errnum, const char *fmt, ...)
     return code;
 }
 
-fby_status fby_error_prefix(fby_status code, const char *fmt, ...)
+fby_status(fby_error_prefix)(fby_status code, const char *fmt, ...)
 {
     char message[FBY_ERROR_SIZE];
     memcpy(message, last_error, sizeof message);

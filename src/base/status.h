@@ -20,4 +20,10 @@ fby_status fby_error_errno(fby_status code, int errnum, const char *fmt, ...) FB
  * that knows more: which file, which line. */
 fby_status fby_error_prefix(fby_status code, const char *fmt, ...) FBY_PRINTF(2, 3);
 
+#ifdef __clang_analyzer__ /* what follows a failure is not reached with FBY_OK */
+#define fby_error(code, ...)               (fby_error((code), __VA_ARGS__), (code))
+#define fby_error_errno(code, errnum, ...) (fby_error_errno((code), (errnum), __VA_ARGS__), (code))
+#define fby_error_prefix(code, ...)        (fby_error_prefix((code), __VA_ARGS__), (code))
+#endif
+
 #endif

@@ -96,7 +96,7 @@ static FBY_NOINLINE void word_split(encoder *e, size_t size)
     if (count == 0)
         emit(e, t->unk_id);
     for (uint32_t i = 0; i < count; i++)
-        emit(e, e->pieces[i]);
+        emit(e, e->pieces[i]); /* NOLINT(clang-analyzer-core.CallAndMessage): split wrote them */
 }
 
 /* Ends the word, whose size is passed so that the fast loop may keep it in a register. */
