@@ -4,7 +4,8 @@ PYTHON  ?= python3
 NINJA   := ninja -C $(BUILD)
 
 .DEFAULT_GOAL := all
-.PHONY: all help deps deps-all model run test sanitize asan tsan fuzz bench bench-texts bench-peers spin lint format clean
+.PHONY: all help deps deps-all model run test sanitize asan tsan fuzz bench bench-texts \
+        bench-peers spin lint format install uninstall clean
 
 all: $(BUILD)/build.ninja ## build the command: build/forebay
 	@$(NINJA) -n | grep -q 'no work to do' || $(NINJA)
@@ -63,6 +64,17 @@ lint: deps-lint deps-test ## both compilers without a warning, formatting, clang
 
 format: ## clang-format every C file
 	@git ls-files '*.c' '*.h' | xargs clang-format -i
+
+PREFIX ?= /usr/local
+install: all model ## install under PREFIX (/usr/local), below DESTDIR if given
+	@meson configure $(BUILD) -Dprefix=$(PREFIX)
+	@$(NINJA) --quiet
+	@meson install -C $(BUILD) --no-rebuild --quiet $(if $(DESTDIR),--destdir $(DESTDIR))
+	@[ -n "$(DESTDIR)" ] || [ "$$(id -u)" != 0 ] || ldconfig
+	@echo "forebay is in $(DESTDIR)$(PREFIX)/bin; make uninstall removes what was installed"
+
+uninstall: ## remove what the last make install put in place
+	@$(NINJA) --quiet uninstall
 
 clean: ## remove what was built; models/ stays
 	@rm -rf $(BUILD) build-*
