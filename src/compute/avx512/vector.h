@@ -13,9 +13,8 @@
 FBY_INLINE __mmask16 fby_avx512_lanes(uint32_t count, uint32_t vector)
 {
     uint32_t before = vector * 16;
-    if (count >= before + 16)
-        return 0xffff;
-    return count > before ? (__mmask16)((1u << (count - before)) - 1) : 0;
+    uint32_t left = count > before ? count - before : 0;
+    return (__mmask16)(left < 16 ? (1u << left) - 1 : 0xffffu);
 }
 
 /* 2^t: t's nearest integer goes to the exponent, the rest through the polynomial of
