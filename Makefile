@@ -4,7 +4,7 @@ PYTHON  ?= python3
 NINJA   := ninja -C $(BUILD)
 
 .DEFAULT_GOAL := all
-.PHONY: all help deps deps-all model run test sanitize asan tsan fuzz bench bench-texts \
+.PHONY: all help deps deps-all model run test sanitize asan tsan fuzz bench bench-alloc bench-texts \
         bench-peers spin lint format install uninstall clean
 
 all: $(BUILD)/build.ninja ## build the command: build/forebay
@@ -58,6 +58,9 @@ bench-peers: bench-texts ## Forebay beside onnxruntime, OpenVINO, torch, llama.c
 	@bench/peers/setup $(PEERS_MODEL) $(CURDIR)/$(BUILD)/peers
 	@.venv-peers/bin/python bench/peers/compare.py --command $(CURDIR)/$(BUILD)/forebay \
 		--library $(CURDIR)/$(BUILD)/libforebay.so --exported $(CURDIR)/$(BUILD)/peers $(PEERS)
+
+bench-alloc: all deps-bench ## the allocator beside glibc, jemalloc, tcmalloc, mimalloc (BENCH_ARGS="--rounds 15")
+	@$(PYTHON) bench/alloc_peers.py $(BUILD) $(BENCH_ARGS)
 
 lint: deps-lint deps-test ## both compilers without a warning, formatting, clang-tidy, spelling
 	@scripts/lint

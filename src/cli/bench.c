@@ -2,8 +2,9 @@
 #include "cli/commands.h"
 
 static const fby_cli_command *const benches[] = {
-    &fby_bench_embed,
+    &fby_bench_alloc,
     &fby_bench_disruptor,
+    &fby_bench_embed,
     &fby_bench_search,
     NULL,
 };

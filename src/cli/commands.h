@@ -12,6 +12,7 @@ extern const fby_cli_command fby_command_search;
 extern const fby_cli_command fby_command_bench;
 
 /* forebay bench X, in bench_X.c, listed in bench.c. */
+extern const fby_cli_command fby_bench_alloc;
 extern const fby_cli_command fby_bench_disruptor;
 extern const fby_cli_command fby_bench_embed;
 extern const fby_cli_command fby_bench_search;

@@ -10,6 +10,7 @@
 #include "memory/allocator/own_heap.h"
 #include "memory/allocator/purge.h"
 #include "memory/allocator/scope.h"
+#include "memory/allocator/trace.h"
 
 static void *no_memory(void)
 {
@@ -35,7 +36,7 @@ static void *large(fby_cache *cache, size_t size, size_t align, bool *zeroed)
     } else {
         block = fby_large_malloc(&cache->arena, size, align, zeroed);
         if (block != NULL)
-            fby_gate_count_malloc(cache, size, fby_large_usable(block));
+            fby_gate_count_malloc(cache, block, size, fby_large_usable(block), align);
     }
     fby_purge_poke();
     return block != NULL ? block : no_memory();
@@ -112,6 +113,8 @@ static void free_other(fby_cache *cache, void *block)
     } else {
         if (span->kind == FBY_UNIT_WHOLE)
             fby_own_heap_forget(span);
+        if (cache->gate & FBY_GATE_TRACE && !cache->untraced)
+            fby_trace_write(FBY_TRACE_FREE, block, 0, 1);
         size_t usable = fby_large_free(&cache->arena, block, &remote);
         fby_gate_count_free(cache, usable, remote);
     }
@@ -163,14 +166,8 @@ static bool still_fits(size_t usable, size_t size)
     return size <= usable && size >= usable / 2;
 }
 
-void *fby_blocks_realloc(void *block, size_t size)
+static void *resize(void *block, size_t size)
 {
-    if (block == NULL)
-        return fby_blocks_malloc_inline(size);
-    if (size == 0) {
-        fby_blocks_free_inline(block);
-        return NULL;
-    }
     size_t usable = fby_blocks_usable(block);
     if (FBY_UNLIKELY(usable == 0))
         fby_harden_fail(block, FBY_FOREIGN);
@@ -186,6 +183,25 @@ void *fby_blocks_realloc(void *block, size_t size)
         return NULL;
     memcpy(moved, block, fby_min_size(usable, size));
     fby_blocks_free_inline(block);
+    return moved;
+}
+
+void *fby_blocks_realloc(void *block, size_t size)
+{
+    if (block == NULL)
+        return fby_blocks_malloc_inline(size);
+    if (size == 0) {
+        fby_blocks_free_inline(block);
+        return NULL;
+    }
+    fby_cache *cache = fby_cache_mine;
+    if (FBY_LIKELY(cache == NULL || (cache->gate & FBY_GATE_TRACE) == 0))
+        return resize(block, size);
+    cache->untraced = true;
+    void *moved = resize(block, size);
+    cache->untraced = false;
+    if (moved != NULL)
+        fby_trace_realloc(block, moved, size);
     return moved;
 }
 

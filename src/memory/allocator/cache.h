@@ -92,11 +92,11 @@ typedef struct fby_cache {
     _Alignas(FBY_CACHELINE) fby_lock lock; /* the slow paths, the thief */
     uint32_t gate;                         /* why stack[] leads to the slow paths; 0: it does not */
     bool used;                             /* by a thread */
-    bool moved;                            /* since the purge last looked; the purge's own */
-    uint64_t seen;                         /* digest of the tops when the purge last looked */
-    fby_slot *base[FBY_CLASSES];           /* first slot; the one before it is always NULL */
-    fby_slot *end[FBY_CLASSES];            /* one past the last slot */
-    fby_slot *kept[FBY_CLASSES];           /* the tops while gated */
+    bool untraced;               /* inside a call that is recorded as a whole; the owner's */
+    uint64_t seen;               /* digest of the tops when the purge last looked */
+    fby_slot *base[FBY_CLASSES]; /* first slot; the one before it is always NULL */
+    fby_slot *end[FBY_CLASSES];  /* one past the last slot */
+    fby_slot *kept[FBY_CLASSES]; /* the tops while gated */
     fby_pool *pool;
     struct fby_scope *scope;     /* innermost; NULL: none */
     struct fby_cache *all_next;  /* constant */

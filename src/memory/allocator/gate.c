@@ -5,6 +5,7 @@
 
 #include "memory/allocator/harden.h"
 #include "memory/allocator/scope.h"
+#include "memory/allocator/trace.h"
 
 enum {
     FILL_NEW = 0xd3,  /* what a block holds that was just allocated, under FBY_GATE_SECURE */
@@ -54,6 +55,8 @@ void *fby_gate_malloc(fby_cache *cache, uint32_t class_index, size_t size, size_
         cache->stats.requested_bytes += size;
         cache->stats.usable_bytes += fby_class_sizes[class_index];
     }
+    if (cache->gate & FBY_GATE_TRACE && !cache->untraced)
+        fby_trace_write(FBY_TRACE_MALLOC, block, size, align);
     return block;
 }
 
@@ -65,11 +68,16 @@ void fby_gate_free(fby_cache *cache, uint32_t class_index, void *block)
         cache->stats.frees[class_index]++;
         cache->stats.freed_bytes += fby_class_sizes[class_index];
     }
+    if (cache->gate & FBY_GATE_TRACE && !cache->untraced)
+        fby_trace_write(FBY_TRACE_FREE, block, 0, 1);
     fby_cache_kept_push(cache, class_index, block);
 }
 
-void fby_gate_count_malloc(fby_cache *cache, size_t size, size_t usable)
+void fby_gate_count_malloc(fby_cache *cache, const void *block, size_t size, size_t usable,
+                           size_t align)
 {
+    if (cache->gate & FBY_GATE_TRACE && !cache->untraced)
+        fby_trace_write(FBY_TRACE_MALLOC, block, size, align);
     if ((cache->gate & FBY_GATE_STATS) == 0)
         return;
     fby_lock_take(&cache->lock);

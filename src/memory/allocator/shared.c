@@ -9,6 +9,7 @@
 #include "memory/allocator/os.h"
 #include "memory/allocator/purge.h"
 #include "memory/allocator/settings.h"
+#include "memory/allocator/trace.h"
 
 static struct {
     fby_lock lock;
@@ -20,13 +21,14 @@ static struct {
 } all;
 
 /* ---- fork ----
- * Locks are taken in the order in which they nest: purge, caches and arenas, classes, magazines,
- * region. The child begins with all of them free and with the forking thread alone. */
+ * Locks are taken in the order in which they nest: purge, caches and arenas, the record, classes,
+ * magazines, region. The child begins with all of them free and with the forking thread alone. */
 
 static void before_fork(void)
 {
     fby_purge_lock();
     fby_cache_lock_all();
+    fby_trace_lock();
     for (uint32_t node = 0; node < all.nodes; node++)
         for (uint32_t c = 1; c < FBY_CLASSES; c++)
             fby_lock_take(&all.pools[node].of[c].lock);
@@ -41,6 +43,7 @@ static void after_fork_parent(void)
     for (uint32_t node = 0; node < all.nodes; node++)
         for (uint32_t c = 1; c < FBY_CLASSES; c++)
             fby_lock_release(&all.pools[node].of[c].lock);
+    fby_trace_unlock();
     fby_cache_unlock_all();
     fby_purge_unlock();
 }
@@ -52,6 +55,7 @@ static void after_fork_child(void)
     for (uint32_t node = 0; node < all.nodes; node++)
         for (uint32_t c = 1; c < FBY_CLASSES; c++)
             fby_lock_reset(&all.pools[node].of[c].lock);
+    fby_trace_after_fork();
     fby_cache_after_fork();
     fby_purge_after_fork();
 }
@@ -100,6 +104,8 @@ static bool start_locked(void (*leave)(void *))
         return false;
     uint32_t gate = (fby_the_settings.stats ? (uint32_t)FBY_GATE_STATS : 0u) |
                     (fby_the_settings.secure ? (uint32_t)FBY_GATE_SECURE : 0u);
+    if (fby_the_settings.trace != NULL && fby_trace_start(fby_the_settings.trace))
+        gate |= FBY_GATE_TRACE;
     atomic_store_explicit(&fby_cache_gate_always, gate, memory_order_relaxed);
     fby_purge_start();
     return true;

@@ -14,6 +14,7 @@
 #include "memory/allocator/blocks.h"
 #include "memory/allocator/settings.h"
 #include "memory/allocator/stats.h"
+#include "memory/allocator/trace.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -174,6 +175,8 @@ EXPORT struct mallinfo mallinfo(void)
 
 __attribute__((destructor)) static void at_exit(void)
 {
+    if (fby_the_settings.trace != NULL)
+        fby_trace_flush();
     if (fby_the_settings.stats)
         fby_stats_print();
 }
