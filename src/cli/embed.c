@@ -16,7 +16,8 @@ struct options {
     fby_model_choice model;
     fby_input_options input;
     const char *output;
-    int format; /* fby_row_format or FORMAT_DEFAULT */
+    int format;      /* fby_row_format or FORMAT_DEFAULT */
+    int output_type; /* fby_row_type */
     uint64_t count, dimensions;
     int normalize; /* fby_normalize */
     const char *prompt;
@@ -41,6 +42,13 @@ static const fby_cli_option options_table[] = {
      .help = "npy, jsonl, csv or f32 (npy to a file, jsonl to a terminal or a pipe)",
      .choices = FBY_ROW_FORMATS,
      AT(format)},
+    {.kind = FBY_CLI_CHOICE,
+     .name = "output-type",
+     .argument = "T",
+     .help = "float32, int8 (127 x, rounded), binary or ubinary (a bit a dimension, 1 where x > "
+             "0; less 128 or not); all but float32 of vectors of length 1",
+     .choices = FBY_ROW_TYPES,
+     AT(output_type)},
     {.kind = FBY_CLI_UINT,
      .name = "count",
      .argument = "N",
@@ -95,6 +103,8 @@ static fby_embed_options embed_options_of(const struct options *options)
     fby_embed_options embed = FBY_EMBED_OPTIONS_INIT;
 
     embed.normalize = (fby_normalize)options->normalize;
+    if (options->output_type != FBY_ROW_FLOAT32)
+        embed.normalize = FBY_NORMALIZE_YES; /* int8's scale stands on it */
     embed.dimensions = (uint32_t)options->dimensions;
     embed.prompt_name = options->prompt;
     embed.no_truncate = options->no_truncate;
@@ -103,11 +113,15 @@ static fby_embed_options embed_options_of(const struct options *options)
     return embed;
 }
 
-static fby_status check_dimensions(const struct options *options, uint32_t dim)
+static fby_status check_options(const struct options *options, uint32_t dim)
 {
     if (options->dimensions > dim)
         return fby_error(FBY_EINVAL, "--dimensions %llu: the model's vectors have %u numbers",
                          (unsigned long long)options->dimensions, dim);
+    if (options->output_type == FBY_ROW_INT8 && options->normalize == FBY_NORMALIZE_NO)
+        return fby_error(FBY_EINVAL,
+                         "--output-type int8 states its scale for vectors of length 1: leave out "
+                         "--no-normalize");
     return FBY_OK;
 }
 
@@ -129,40 +143,50 @@ static void say_totals(const fby_stream_totals *totals, const fby_progress *prog
                 (unsigned long long)totals->replaced, texts);
 }
 
-/* Every text, from the input's first to its last; the caller opened everything. */
-static fby_status embed_all(const struct options *options, fby_model *model, fby_input *input,
-                            fby_output *output, fby_stream_totals *totals)
+/* Every text, from the input's first to its last. */
+static fby_status embed_rows(const struct options *options, fby_model *model, fby_input *input,
+                             fby_rows *rows, uint32_t max_tokens, fby_stream_totals *totals)
 {
     fby_embed_options embed = embed_options_of(options);
-    fby_model_info info = {.struct_size = sizeof info};
-    fby_rows rows;
     fby_progress progress;
 
-    fby_status status = fby_model_get_info(model, &info);
-    if (status == FBY_OK)
-        status = check_dimensions(options, info.dim);
-    if (status != FBY_OK)
-        return status;
-    uint32_t dim = embed.dimensions != 0 ? embed.dimensions : info.dim;
-    status = fby_rows_begin(&rows, output, format_of(options, output), dim, options->count);
-    if (status != FBY_OK)
-        return status;
-
     fby_progress_begin(&progress, fby_lines_total(fby_input_lines(input)));
-    status = fby_embed_stream(model, &embed, input, &rows, &progress, totals);
+    fby_status status = fby_embed_stream(model, &embed, input, rows, &progress, totals);
     fby_progress_end(&progress);
     if (status == FBY_OK && options->count != 0 && totals->texts < options->count)
         status = fby_error(FBY_EFORMAT, "%llu texts, but --count says %llu",
                            (unsigned long long)totals->texts, (unsigned long long)options->count);
     if (status != FBY_OK && status != FBY_ECANCELED)
         return status;
-    say_totals(totals, &progress, info.max_tokens);
+    say_totals(totals, &progress, max_tokens);
 
-    if (status == FBY_ECANCELED && rows.format == FBY_ROWS_NPY && !output->regular)
+    if (status == FBY_ECANCELED && rows->format == FBY_ROWS_NPY && !rows->output->regular)
         fby_say("the header that went into the pipe states %llu rows",
-                (unsigned long long)rows.expected);
-    fby_status ended = fby_rows_end(&rows);
+                (unsigned long long)rows->expected);
+    fby_status ended = fby_rows_end(rows);
     return ended != FBY_OK ? ended : status;
+}
+
+/* The caller opened everything. */
+static fby_status embed_all(const struct options *options, fby_model *model, fby_input *input,
+                            fby_output *output, fby_stream_totals *totals)
+{
+    fby_model_info info = {.struct_size = sizeof info};
+    fby_rows rows;
+
+    fby_status status = fby_model_get_info(model, &info);
+    if (status == FBY_OK)
+        status = check_options(options, info.dim);
+    if (status != FBY_OK)
+        return status;
+    uint32_t dim = options->dimensions != 0 ? (uint32_t)options->dimensions : info.dim;
+    status = fby_rows_begin(&rows, output, format_of(options, output),
+                            (fby_row_type)options->output_type, dim, options->count);
+    if (status != FBY_OK)
+        return status;
+    status = embed_rows(options, model, input, &rows, info.max_tokens, totals);
+    fby_rows_drop(&rows);
+    return status;
 }
 
 static int finish(fby_status status, fby_output *output, const fby_stream_totals *totals,
@@ -232,6 +256,7 @@ const fby_cli_command fby_command_embed = {
                "\n"
                "Examples:\n"
                "  forebay embed notes.txt -o notes.npy\n"
-               "  forebay embed --jsonl --field body posts.jsonl | jq .embedding[0]\n",
+               "  forebay embed --jsonl --field body posts.jsonl | jq .embedding[0]\n"
+               "  forebay embed --output-type int8 notes.txt -o notes.npy\n",
     .run = run,
 };

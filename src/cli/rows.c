@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -15,7 +16,7 @@ enum { NPY_HEADER = 128, NPY_MAGIC = 10 };
 
 /* numpy/lib/format.py, version 1.0: magic, version, the length of what follows, a Python literal
  * padded with spaces that ends with LF. */
-static void npy_header(char header[NPY_HEADER], uint64_t rows, uint32_t dim)
+static void npy_header(const fby_rows *rows, uint64_t count, char header[NPY_HEADER])
 {
     static const char magic[] = "\x93NUMPY\x01";
     char shape[NPY_HEADER - NPY_MAGIC];
@@ -25,32 +26,74 @@ static void npy_header(char header[NPY_HEADER], uint64_t rows, uint32_t dim)
     header[8] = NPY_HEADER - NPY_MAGIC;
     header[9] = 0;
     int size = snprintf(shape, sizeof shape,
-                        "{'descr': '<f4', 'fortran_order': False, 'shape': (%llu, %u), }",
-                        (unsigned long long)rows, dim);
+                        "{'descr': '%s', 'fortran_order': False, 'shape': (%llu, %u), }",
+                        fby_row_type_descr(rows->type), (unsigned long long)count,
+                        fby_row_type_values(rows->type, rows->dim));
     fby_assert(size > 0 && size < (int)sizeof shape);
     memcpy(header + NPY_MAGIC, shape, (size_t)size);
     header[NPY_HEADER - 1] = '\n';
 }
 
-fby_status fby_rows_begin(fby_rows *rows, fby_output *output, fby_row_format format, uint32_t dim,
-                          uint64_t expected)
+static fby_status begin_npy(fby_rows *rows)
 {
-    *rows = (fby_rows){.output = output, .format = format, .dim = dim, .expected = expected};
-    if (format != FBY_ROWS_NPY)
-        return FBY_OK;
-    if (expected == 0 && !output->regular)
+    char header[NPY_HEADER];
+    if (rows->expected == 0 && !rows->output->regular)
         return fby_error(FBY_EINVAL,
                          "%s: npy begins with the number of rows, which only a file can "
                          "be given later: use --count N, -o FILE or --format jsonl",
-                         output->name);
-    char header[NPY_HEADER];
-    npy_header(header, output->regular ? 0 : expected, dim);
-    return fby_output_write(output, header, sizeof header);
+                         rows->output->name);
+    npy_header(rows, rows->output->regular ? 0 : rows->expected, header);
+    return fby_output_write(rows->output, header, sizeof header);
+}
+
+fby_status fby_rows_begin(fby_rows *rows, fby_output *output, fby_row_format format,
+                          fby_row_type type, uint32_t dim, uint64_t expected)
+{
+    fby_status status = FBY_OK;
+
+    *rows = (fby_rows){
+        .output = output, .format = format, .type = type, .dim = dim, .expected = expected};
+    if (format == FBY_ROWS_F32 && type != FBY_ROW_FLOAT32)
+        return fby_error(FBY_EINVAL, "the format f32 holds floats only: use npy, jsonl or csv");
+    if (type != FBY_ROW_FLOAT32) {
+        rows->values = malloc(dim);
+        if (rows->values == NULL)
+            return fby_error(FBY_ENOMEM, "no memory for a row");
+    }
+    if (format == FBY_ROWS_NPY)
+        status = begin_npy(rows);
+    if (status != FBY_OK)
+        fby_rows_drop(rows);
+    return status;
+}
+
+void fby_rows_drop(fby_rows *rows)
+{
+    free(rows->values);
+    rows->values = NULL;
+}
+
+/* The values of a row that is not float32, parted by commas. */
+static fby_status add_values(fby_rows *rows)
+{
+    uint32_t count = fby_row_type_values(rows->type, rows->dim);
+    for (uint32_t i = 0; i < count; i++) {
+        enum { LONGEST = 8 };
+        char *room = fby_output_room(rows->output, LONGEST);
+        if (room == NULL)
+            return FBY_EIO;
+        int size = snprintf(room, LONGEST, "%s%d", i > 0 ? "," : "",
+                            fby_row_type_value(rows->type, rows->values[i]));
+        fby_output_took(rows->output, (size_t)size);
+    }
+    return FBY_OK;
 }
 
 /* Floats parted by commas. NaN and infinities, which JSON lacks, are null there. */
 static fby_status add_numbers(fby_rows *rows, const float *vector)
 {
+    if (rows->type != FBY_ROW_FLOAT32)
+        return add_values(rows);
     for (uint32_t i = 0; i < rows->dim; i++) {
         char *room = fby_output_room(rows->output, 1 + FBY_FLOAT_TEXT);
         if (room == NULL)
@@ -73,8 +116,9 @@ static fby_status add_json(fby_rows *rows, const float *vector, const fby_text_i
 {
     char begin[128];
     int size = snprintf(
-        begin, sizeof begin, "{\"index\":%llu,\"tokens\":%u,\"truncated\":%s,\"embedding\":[",
-        (unsigned long long)rows->count, info->tokens, info->truncated ? "true" : "false");
+        begin, sizeof begin, "{\"index\":%llu,\"tokens\":%u,\"truncated\":%s,%s\"embedding\":[",
+        (unsigned long long)rows->count, info->tokens, info->truncated ? "true" : "false",
+        rows->type == FBY_ROW_INT8 ? "\"scale\":127," : "");
     fby_status status = fby_output_write(rows->output, begin, (size_t)size);
     if (status == FBY_OK)
         status = add_numbers(rows, vector);
@@ -96,10 +140,15 @@ fby_status fby_rows_add(fby_rows *rows, const float *vector, const fby_text_info
     if (rows->expected != 0 && rows->count == rows->expected)
         return fby_error(FBY_EFORMAT, "more texts than the %llu that --count states",
                          (unsigned long long)rows->expected);
+    if (rows->type != FBY_ROW_FLOAT32)
+        fby_row_type_pack(rows->type, vector, rows->dim, rows->values);
     switch (rows->format) {
     case FBY_ROWS_NPY:
     case FBY_ROWS_F32:
-        status = fby_output_write(rows->output, vector, rows->dim * sizeof *vector);
+        status = rows->type == FBY_ROW_FLOAT32
+                     ? fby_output_write(rows->output, vector, rows->dim * sizeof *vector)
+                     : fby_output_write(rows->output, rows->values,
+                                        fby_row_type_values(rows->type, rows->dim));
         break;
     case FBY_ROWS_JSONL:
         status = add_json(rows, vector, info);
@@ -117,6 +166,6 @@ fby_status fby_rows_end(fby_rows *rows)
     if (rows->format != FBY_ROWS_NPY || !rows->output->regular)
         return fby_output_flush(rows->output);
     char header[NPY_HEADER];
-    npy_header(header, rows->count, rows->dim);
+    npy_header(rows, rows->count, header);
     return fby_output_patch(rows->output, 0, header, sizeof header);
 }

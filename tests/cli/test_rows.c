@@ -15,7 +15,7 @@ static char written[4096];
 static void begin(const char *path, fby_row_format format)
 {
     assert_int_equal(fby_output_open(&output, path), FBY_OK);
-    assert_int_equal(fby_rows_begin(&rows, &output, format, 3, 0), FBY_OK);
+    assert_int_equal(fby_rows_begin(&rows, &output, format, FBY_ROW_FLOAT32, 3, 0), FBY_OK);
 }
 
 static void add_both(void)
@@ -150,9 +150,10 @@ static void npy_into_what_cannot_be_patched_wants_the_count(void **state)
 {
     (void)state;
     assert_int_equal(fby_output_open(&output, "/dev/null"), FBY_OK);
-    assert_int_equal(fby_rows_begin(&rows, &output, FBY_ROWS_NPY, 3, 0), FBY_EINVAL);
+    assert_int_equal(fby_rows_begin(&rows, &output, FBY_ROWS_NPY, FBY_ROW_FLOAT32, 3, 0),
+                     FBY_EINVAL);
     assert_non_null(strstr(fby_last_error(), "--count"));
-    assert_int_equal(fby_rows_begin(&rows, &output, FBY_ROWS_NPY, 3, 1), FBY_OK);
+    assert_int_equal(fby_rows_begin(&rows, &output, FBY_ROWS_NPY, FBY_ROW_FLOAT32, 3, 1), FBY_OK);
     assert_int_equal(fby_rows_add(&rows, vectors[0], &infos[0]), FBY_OK);
     assert_int_equal(fby_rows_add(&rows, vectors[1], &infos[1]), FBY_EFORMAT);
     fby_output_abandon(&output);
@@ -189,7 +190,8 @@ static void refuse_npy_on_stdout(void)
 {
     assert_int_equal(fby_output_open(&output, "-"), FBY_OK);
     assert_false(output.regular);
-    assert_int_equal(fby_rows_begin(&rows, &output, FBY_ROWS_NPY, 3, 0), FBY_EINVAL);
+    assert_int_equal(fby_rows_begin(&rows, &output, FBY_ROWS_NPY, FBY_ROW_FLOAT32, 3, 0),
+                     FBY_EINVAL);
     fby_output_abandon(&output);
 }
 
@@ -227,6 +229,65 @@ static void an_appended_file_cannot_be_patched(void **state)
 
 #define WITH_FILES(test) cmocka_unit_test_setup_teardown(test, scratch_begin, scratch_end)
 
+/* Two rows of nine dimensions, and what sentence-transformers' quantize_embeddings gives for the
+ * bits of them. */
+static const float nine[2][9] = {{0.5F, -0.5F, 0, 0.25F, -1, 1, 0.1F, -0.1F, 0.3F},
+                                 {-1, -1, -1, -1, -1, -1, -1, 1e-9F, NAN}};
+
+static size_t write_nine(fby_row_format format, fby_row_type type)
+{
+    char *path = scratch("out");
+    assert_int_equal(fby_output_open(&output, path), FBY_OK);
+    assert_int_equal(fby_rows_begin(&rows, &output, format, type, 9, 0), FBY_OK);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(fby_rows_add(&rows, nine[i], &infos[i]), FBY_OK);
+    assert_int_equal(fby_rows_end(&rows), FBY_OK);
+    fby_rows_drop(&rows);
+    assert_int_equal(fby_output_commit(&output), FBY_OK);
+    size_t size = scratch_read(path, written, sizeof written - 1);
+    written[size] = '\0';
+    return size;
+}
+
+static void int8_is_127_times_the_number(void **state)
+{
+    (void)state;
+    static const int8_t values[2][9] = {{64, -64, 0, 32, -127, 127, 13, -13, 38},
+                                        {-127, -127, -127, -127, -127, -127, -127, 0, 0}};
+    assert_int_equal(write_nine(FBY_ROWS_NPY, FBY_ROW_INT8), 128 + sizeof values);
+    assert_memory_equal(written + 10, "{'descr': '|i1', 'fortran_order': False, 'shape': (2, 9), }",
+                        59);
+    assert_memory_equal(written + 128, values, sizeof values);
+    write_nine(FBY_ROWS_CSV, FBY_ROW_INT8);
+    assert_string_equal(written, "64,-64,0,32,-127,127,13,-13,38\n"
+                                 "-127,-127,-127,-127,-127,-127,-127,0,0\n");
+    write_nine(FBY_ROWS_JSONL, FBY_ROW_INT8);
+    assert_non_null(strstr(written, "\"scale\":127,\"embedding\":[64,-64,0,"));
+}
+
+static void bits_are_packed_as_numpy_does(void **state)
+{
+    (void)state;
+    static const uint8_t packed[2][2] = {{0x96, 0x80}, {0x01, 0x00}};
+    assert_int_equal(write_nine(FBY_ROWS_NPY, FBY_ROW_UBINARY), 128 + sizeof packed);
+    assert_memory_equal(written + 10, "{'descr': '|u1', 'fortran_order': False, 'shape': (2, 2), }",
+                        59);
+    assert_memory_equal(written + 128, packed, sizeof packed);
+    write_nine(FBY_ROWS_CSV, FBY_ROW_UBINARY);
+    assert_string_equal(written, "150,128\n1,0\n");
+    write_nine(FBY_ROWS_CSV, FBY_ROW_BINARY);
+    assert_string_equal(written, "22,0\n-127,-128\n");
+}
+
+static void bare_floats_are_floats(void **state)
+{
+    (void)state;
+    char *path = scratch("out");
+    assert_int_equal(fby_output_open(&output, path), FBY_OK);
+    assert_int_equal(fby_rows_begin(&rows, &output, FBY_ROWS_F32, FBY_ROW_INT8, 9, 0), FBY_EINVAL);
+    fby_output_abandon(&output);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -244,6 +305,9 @@ int main(void)
         WITH_FILES(stdout_that_is_a_file_is_patched_where_it_began),
         WITH_FILES(abandoned_stdout_is_cut_back_to_where_it_began),
         WITH_FILES(an_appended_file_cannot_be_patched),
+        WITH_FILES(int8_is_127_times_the_number),
+        WITH_FILES(bits_are_packed_as_numpy_does),
+        WITH_FILES(bare_floats_are_floats),
     };
     return cmocka_run_group_tests_name("rows", tests, NULL, NULL);
 }
