@@ -123,7 +123,9 @@ static void gives_what_a_plain_forward_pass_gives(void **state)
             packed p;
             pack(&p, &model, isa, 21 + POSITIONS);
             double worst = worst_difference(&p, &model, ids, starts, 5);
-            if (!(worst < 3e-5)) /* values are near 1 behind a LayerNorm */
+            /* The rounding errors of a sum grow with the root of its length. */
+            double bound = 3e-6 * sqrt(model.hidden + model.intermediate);
+            if (!(worst < bound))
                 fail_msg("%s, hidden %u, %s: off by %g", fby_isa_name(isa), model.hidden,
                          model.activation, worst);
             unpack(&p);
