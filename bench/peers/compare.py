@@ -9,7 +9,8 @@ number of threads a peer first finds its best of batch 4, 8, 16, 32 (with two th
 batches at once, a thread each), its texts ordered by token count; Forebay takes them in the file's
 order. Then come the rounds: each engine embeds all texts once a round, and who begins moves on by
 one. Tokenising is inside the clock for every engine. Tokens are counted without padding, special
-ones included. Accuracy is the cosine with what sentence-transformers gives in f32.
+ones included. Accuracy is the cosine with what sentence-transformers gives in f32. "By CPU" is the
+ratio of processor seconds: what is left to compare on a machine that others use too.
 
 Writes to --out: peers.csv (a line a point), peers-rounds.csv (every measurement), peers-start.csv;
 pictures to --plots. An engine that fails is reported as absent; the others go on.
@@ -44,7 +45,8 @@ REFERENCE = "sentence-transformers-f32"
 PAUSE_S = 0.03  # lets the threads of the engine before go to sleep
 FIELDS = ["date", "cpu", "engine", "version", "texts", "threads", "batch", "streams", "count",
           "tokens", "rounds", "texts_per_s", "tokens_per_s", "tokens_per_s_q1", "tokens_per_s_q3",
-          "forebay_ratio", "forebay_ratio_q1", "forebay_ratio_q3", "cosine_min", "cosine_mean"]
+          "tokens_per_cpu_s", "forebay_ratio", "forebay_ratio_q1", "forebay_ratio_q3",
+          "forebay_cpu_ratio", "cosine_min", "cosine_mean"]
 
 
 class Absent(Exception):
@@ -86,6 +88,11 @@ class Worker:
 
     def seconds(self, batch):
         return self.ask(do="run", batch=batch)["seconds"]
+
+    def both_seconds(self):
+        """Of the clock, and of the processors (all threads, waiting in a loop included)."""
+        answer = self.ask(do="run", batch=self.batch)
+        return answer["seconds"], answer["cpu_seconds"]
 
     def close(self):
         self.process.stdin.close()
@@ -190,7 +197,8 @@ class Cell:
 
     def __init__(self, args, workers, texts, threads):
         self.args, self.texts, self.threads = args, texts, threads
-        self.workers, self.seconds, self.vectors = dict(workers), {}, {}
+        self.workers, self.vectors = dict(workers), {}
+        self.seconds, self.cpu_seconds = {}, {}
 
     def each(self, call):
         """Runs call(worker) for every engine; whoever fails is out from here on."""
@@ -207,6 +215,7 @@ class Cell:
         if not self.workers:
             return
         self.seconds = {name: [] for name in self.workers}
+        self.cpu_seconds = {name: [] for name in self.workers}
         for _ in range(self.args.rounds):
             first, *rest = self.workers.items()
             self.workers = dict([*rest, first])
@@ -220,7 +229,9 @@ class Cell:
 
     def time_once(self, worker):
         time.sleep(PAUSE_S)
-        self.seconds[worker.name].append(worker.seconds(worker.batch))
+        seconds, cpu_seconds = worker.both_seconds()
+        self.seconds[worker.name].append(seconds)
+        self.cpu_seconds[worker.name].append(cpu_seconds)
 
     def point(self, name, forebay, reference):
         """A line of peers.csv."""
@@ -231,14 +242,21 @@ class Cell:
                "threads": self.threads, "batch": worker.batch or "", "streams": worker.streams,
                "count": len(self.texts.lines), "tokens": self.texts.tokens, "rounds": len(seconds),
                "texts_per_s": median * len(self.texts.lines) / self.texts.tokens,
-               "tokens_per_s": median, "tokens_per_s_q1": q1, "tokens_per_s_q3": q3}
+               "tokens_per_s": median, "tokens_per_s_q1": q1, "tokens_per_s_q3": q3,
+               "tokens_per_cpu_s": self.texts.tokens / statistics.median(self.cpu_seconds[name])}
         if forebay and name != forebay:
-            ratios = [theirs / ours for ours, theirs in zip(self.seconds[forebay], seconds)]
             row["forebay_ratio_q1"], row["forebay_ratio"], row["forebay_ratio_q3"] = \
-                quartiles(ratios)
+                ratios(seconds, self.seconds[forebay])
+            row["forebay_cpu_ratio"] = ratios(self.cpu_seconds[name],
+                                              self.cpu_seconds[forebay])[1]
         if reference is not None:
             row["cosine_min"], row["cosine_mean"] = cosines(self.vectors[name], reference)
         return row
+
+
+def ratios(theirs, ours):
+    """Quartiles of theirs / ours, round by round."""
+    return quartiles([a / b for a, b in zip(theirs, ours)])
 
 
 def quartiles(samples):
@@ -267,16 +285,17 @@ def show(rows):
           f"{first['threads']} thread{'s' if first['threads'] > 1 else ''}, "
           f"{first['rounds']} rounds")
     print(f"  {'engine':<27}{'batch':>6}{'streams':>8}{'tokens/s':>10}{'quartiles':>17}"
-          f"{'forebay is':>12}{'quartiles':>13}{'cosine min':>12}{'mean':>10}")
+          f"{'forebay is':>12}{'quartiles':>13}{'by CPU':>9}{'cosine min':>12}{'mean':>10}")
     for row in sorted(rows, key=lambda row: -row["tokens_per_s"]):
         spread = f"{row['tokens_per_s_q1']:,.0f}..{row['tokens_per_s_q3']:,.0f}"
         ratio = f"{row['forebay_ratio']:.2f} x" if "forebay_ratio" in row else ""
         around = f"{row['forebay_ratio_q1']:.2f}..{row['forebay_ratio_q3']:.2f}" if ratio else ""
+        by_cpu = f"{row['forebay_cpu_ratio']:.2f} x" if ratio else ""
         accuracy = f"{row['cosine_min']:>12.6f}{row['cosine_mean']:>10.6f}" \
             if "cosine_min" in row else ""
         print(f"  {row['engine']:<27}{row['batch']:>6}{row['streams']:>8}"
-              f"{row['tokens_per_s']:>10,.0f}{spread:>17}{ratio:>12}{around:>13}{accuracy}",
-              flush=True)
+              f"{row['tokens_per_s']:>10,.0f}{spread:>17}{ratio:>12}{around:>13}{by_cpu:>9}"
+              f"{accuracy}", flush=True)
 
 
 class Results:
@@ -289,7 +308,7 @@ class Results:
         self.points = csv.DictWriter(self.files[0], FIELDS, restval="")
         self.points.writeheader()
         self.rounds = csv.writer(self.files[1])
-        self.rounds.writerow(["engine", "texts", "threads", "round", "seconds"])
+        self.rounds.writerow(["engine", "texts", "threads", "round", "seconds", "cpu_seconds"])
         self.common = {"date": datetime.date.today().isoformat(), "cpu": cpu_name()}
 
     def cell(self, cell, rows):
@@ -297,8 +316,9 @@ class Results:
             self.points.writerow({**self.common, **{k: short(v) if "cosine" not in k else
                                                     f"{v:.6f}" for k, v in row.items()}})
         for name, seconds in cell.seconds.items():
-            self.rounds.writerows([name, cell.texts.name, cell.threads, i, f"{s:.6f}"]
-                                  for i, s in enumerate(seconds))
+            pairs = zip(seconds, cell.cpu_seconds[name])
+            self.rounds.writerows([name, cell.texts.name, cell.threads, i, f"{s:.6f}", f"{c:.6f}"]
+                                  for i, (s, c) in enumerate(pairs))
         for file in self.files:
             file.flush()
 
