@@ -110,7 +110,7 @@ class Texts:
         self.name = name
         lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line]
         counts = [len(row.ids) for row in fast.encode_batch(lines)]
-        wanted = max(2 * max(BATCHES), round(tokens * len(lines) / sum(counts)))
+        wanted = max(max(BATCHES), round(tokens * len(lines) / sum(counts)))
         wanted = min(wanted, len(lines))
         picked = [i * len(lines) // wanted for i in range(wanted)]
         self.lines = [lines[i] for i in picked]
