@@ -127,21 +127,34 @@ class Install(unittest.TestCase):
             self.assertTrue(names)
             self.assertEqual([name for name in names if not name.startswith("fby_")], [], archive)
 
+    def parts(self):
+        return sorted(path.stem for path in (self.lib / "pkgconfig").glob("forebay-*.pc"))
+
+    def header_of(self, package):
+        return " ".join(self.pkg_config("--variable=header", package))
+
+    def compile_calls(self, packages, name):
+        """A program that holds the address of every function of the packages' headers."""
+        headers = [self.header_of(package) for package in packages]
+        calls = [call for header in headers for call in api_of(self.prefix / "include" / header)]
+        self.assertTrue(calls, packages)
+        source = self.root / f"{name}.c"
+        source.write_text("\n".join([*(f"#include <{header}>" for header in headers),
+                                     "#include <stdio.h>", "int main(void)", "{",
+                                     *(f'    printf("%d\\n", {call} != NULL);' for call in calls),
+                                     "}", ""]))
+        flags = self.pkg_config("--static", "--cflags", "--libs", *packages)
+        program = self.compile("cc", source, [*flags, "-Wno-address"], name)
+        self.assertEqual(run(program, env=self.environment).split(), ["1"] * len(calls))
+        return program
+
     def test_each_part_stands_alone(self):
-        parts = [path.stem for path in (self.lib / "pkgconfig").glob("forebay-*.pc")]
-        self.assertIn("forebay-disruptor", parts)
-        for part in parts:
-            header = " ".join(self.pkg_config("--variable=header", part))
-            names = sorted(api_of(self.prefix / "include" / header))
-            self.assertTrue(names, part)
-            source = self.root / f"{part}.c"
-            lines = [f'    printf("%d\\n", {name} != NULL);' for name in names]
-            source.write_text("\n".join([f"#include <{header}>", "#include <stdio.h>",
-                                         "int main(void)", "{", *lines, "}", ""]))
-            flags = self.pkg_config("--static", "--cflags", "--libs", part)
-            program = self.compile("cc", source, [*flags, "-Wno-address"], part)
-            self.assertEqual(run(program).split(), ["1"] * len(names))
-            self.assertNotIn("libforebay", run("readelf", "-d", program))
+        self.assertIn("forebay-disruptor", self.parts())
+        for part in self.parts():
+            self.assertNotIn("libforebay", run("readelf", "-d", self.compile_calls([part], part)))
+
+    def test_all_parts_link_into_one_program(self):
+        self.compile_calls([*self.parts(), "libforebay"], "together")
 
     def test_each_header_compiles_alone_in_c_and_cpp(self):
         headers = sorted(path.name for path in self.headers.glob("*.h"))
