@@ -248,7 +248,8 @@ fby_status fby_passages_split(const char *text, size_t size, bool code,
         passages->count = before;
         return status;
     }
-    number_lines(text, passages->list + before, passages->count - before);
+    if (passages->count > before)
+        number_lines(text, passages->list + before, passages->count - before);
     return FBY_OK;
 }
 
