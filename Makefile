@@ -8,6 +8,10 @@ NINJA   := ninja -C $(BUILD)
         bench-peers spin lint format install uninstall clean
 
 all: $(BUILD)/build.ninja ## build the command: build/forebay
+	@$(NINJA) -n forebay | grep -q 'no work to do' || $(NINJA) forebay
+
+.PHONY: everything
+everything: all # tests, libraries and benches too
 	@$(NINJA) -n | grep -q 'no work to do' || $(NINJA)
 
 help: ## list these targets
@@ -28,7 +32,7 @@ model: ## fetch all-MiniLM-L6-v2 into models/
 run: all model ## the main job, shown on real text
 	@$(PYTHON) scripts/demo.py $(BUILD)/forebay
 
-test: deps-test all model ## unit, integration and reference tests, a short run of each fuzz target
+test: deps-test everything model ## unit, integration and reference tests, a short run of each fuzz target
 	@meson test -C $(BUILD) --no-rebuild --print-errorlogs --no-suite spin
 	@$(MAKE) --no-print-directory fuzz SECONDS_EACH=$(or $(SECONDS_EACH),5)
 
@@ -44,7 +48,7 @@ asan tsan: deps-test model
 fuzz: deps-test ## run each fuzz target for SECONDS_EACH (60)
 	@scripts/fuzz $(or $(SECONDS_EACH),60)
 
-spin: deps-test all ## check the models of the concurrent protocols, and that their broken twins fail
+spin: deps-test everything ## check the models of the concurrent protocols, and that their broken twins fail
 	@meson test -C $(BUILD) --no-rebuild --print-errorlogs --suite spin
 
 bench-texts: all model deps-bench ## make bench/texts/{short,medium,long,mixed}.txt
@@ -54,12 +58,12 @@ bench: bench-texts ## speed on the four text files, start-up, memory
 	@$(PYTHON) bench/suite.py $(BUILD)/forebay
 
 PEERS_MODEL := $(CURDIR)/models/all-MiniLM-L6-v2
-bench-peers: bench-texts ## Forebay beside onnxruntime, OpenVINO, torch, llama.cpp (PEERS="--peers openvino")
+bench-peers: bench-texts everything ## Forebay beside onnxruntime, OpenVINO, torch, llama.cpp (PEERS="--peers openvino")
 	@bench/peers/setup $(PEERS_MODEL) $(CURDIR)/$(BUILD)/peers
 	@.venv-peers/bin/python bench/peers/compare.py --command $(CURDIR)/$(BUILD)/forebay \
 		--library $(CURDIR)/$(BUILD)/libforebay.so --exported $(CURDIR)/$(BUILD)/peers $(PEERS)
 
-bench-alloc: all deps-bench ## the allocator beside glibc, jemalloc, tcmalloc, mimalloc (BENCH_ARGS="--rounds 15")
+bench-alloc: everything deps-bench ## the allocator beside glibc, jemalloc, tcmalloc, mimalloc (BENCH_ARGS="--rounds 15")
 	@$(PYTHON) bench/alloc_peers.py $(BUILD) $(BENCH_ARGS)
 
 lint: deps-lint deps-test ## both compilers without a warning, formatting, clang-tidy, spelling
