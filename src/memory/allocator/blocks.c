@@ -23,6 +23,10 @@ static void *no_memory(void)
 FBY_NOINLINE void *fby_blocks_missed(fby_cache *cache, uint32_t class_index, size_t size,
                                      size_t align)
 {
+    if (FBY_UNLIKELY(cache == &fby_cache_none)) {
+        fby_cache_none_popped(class_index);
+        return fby_blocks_malloc(size, align);
+    }
     void *block = fby_cache_refill(cache, class_index, size, align);
     return FBY_LIKELY(block != NULL) ? block : no_memory();
 }
@@ -68,7 +72,7 @@ FBY_NOINLINE void *fby_blocks_malloc(size_t size, size_t align)
 void *fby_blocks_aligned(size_t align, size_t size)
 {
     fby_cache *cache = fby_cache_mine;
-    if (FBY_LIKELY(cache != NULL && align <= FBY_QUICK_MAX && size <= FBY_QUICK_MAX && size != 0)) {
+    if (FBY_LIKELY(align <= FBY_QUICK_MAX && size <= FBY_QUICK_MAX && size != 0)) {
         size_t request = (size + align - 1) & ~(align - 1);
         if (FBY_LIKELY(request <= FBY_QUICK_MAX)) {
             uint32_t class_index = fby_class_table[(request + 15) / 16];
@@ -195,7 +199,7 @@ void *fby_blocks_realloc(void *block, size_t size)
         return NULL;
     }
     fby_cache *cache = fby_cache_mine;
-    if (FBY_LIKELY(cache == NULL || (cache->gate & FBY_GATE_TRACE) == 0))
+    if (FBY_LIKELY((cache->gate & FBY_GATE_TRACE) == 0))
         return resize(block, size);
     cache->untraced = true;
     void *moved = resize(block, size);

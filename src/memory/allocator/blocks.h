@@ -24,7 +24,7 @@ size_t fby_blocks_usable(const void *block);
 static inline void *fby_blocks_malloc_inline(size_t size)
 {
     fby_cache *cache = fby_cache_mine;
-    if (FBY_UNLIKELY(size > FBY_QUICK_MAX || cache == NULL))
+    if (FBY_UNLIKELY(size > FBY_QUICK_MAX))
         return fby_blocks_malloc(size, 1);
     uint32_t class_index = fby_class_table[(size + 15) / 16];
     void *block = fby_cache_pop(cache, class_index);
@@ -37,7 +37,7 @@ static inline void fby_blocks_free_inline(void *block)
 {
     fby_cache *cache = fby_cache_mine;
     uintptr_t base = fby_the_region.base, offset = (uintptr_t)block - base;
-    if (FBY_UNLIKELY(cache == NULL || offset >> FBY_REGION_SHIFT_MAX != 0)) {
+    if (FBY_UNLIKELY(offset >> FBY_REGION_SHIFT_MAX != 0)) {
         fby_blocks_free(block);
         return;
     }

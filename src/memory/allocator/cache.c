@@ -12,14 +12,28 @@
 #include "memory/allocator/scope.h"
 #include "memory/allocator/shared.h"
 
-_Thread_local fby_cache *fby_cache_mine;
+_Thread_local fby_cache *fby_cache_mine = &fby_cache_none;
 _Atomic uint32_t fby_cache_gate_always;
 
-enum { DEPOT_BYTES = 1 << 20 }; /* of a class, before full magazines go to the spans instead */
+enum {
+    DEPOT_BYTES = 1 << 20, /* of a class, before full magazines go to the spans instead */
+    THREADS_MAX = 4096,    /* that begin at the same moment */
+};
 
-/* What a gated stack points to: an empty slot with nothing below and no room above. */
-static fby_slot gate_slots[2];
-#define GATE (&gate_slots[1])
+/* What a gated stack points to: empty slots below, and a limit that is never above. A pop leaves
+ * the top one slot lower, and the slow path sets it back; of fby_cache_none's stacks, which
+ * beginning threads share, several pops may come before that. */
+static fby_slot gate_slots[THREADS_MAX];
+#define GATE (&gate_slots[THREADS_MAX - 1])
+
+#define G1                                                                                         \
+    {                                                                                              \
+        GATE, NULL                                                                                 \
+    }
+#define G8  G1, G1, G1, G1, G1, G1, G1, G1
+#define G64 G8, G8, G8, G8, G8, G8, G8, G8
+fby_cache fby_cache_none = {.stack = {G64, G8, G1}};
+_Static_assert(FBY_CLASSES == 64 + 8 + 1, "fby_cache_none has a stack for each class");
 
 static fby_slot *top_of(fby_cache *cache, uint32_t c)
 {
@@ -127,6 +141,11 @@ static void *refill_open(fby_cache *cache, uint32_t c)
     return get(top - 1);
 }
 
+void fby_cache_none_popped(uint32_t class_index)
+{
+    set_top(&fby_cache_none, class_index, GATE);
+}
+
 void *fby_cache_refill(fby_cache *cache, uint32_t class_index, size_t size, size_t align)
 {
     void *block;
@@ -180,7 +199,7 @@ static void shut(fby_cache *cache)
 {
     for (uint32_t c = 1; c < FBY_CLASSES; c++) {
         cache->kept[c] = compact(cache, c, top_of(cache, c));
-        cache->stack[c].limit = GATE;
+        cache->stack[c].limit = NULL;
         set_top(cache, c, GATE);
     }
 }
@@ -368,7 +387,7 @@ fby_cache *fby_cache_first(void)
 
 static void lay_out(fby_cache *cache, fby_slot *slots)
 {
-    cache->stack[0].limit = GATE;
+    cache->stack[0].limit = NULL;
     set_top(cache, 0, GATE);
     for (uint32_t c = 1; c < FBY_CLASSES; c++) {
         uint32_t depth = fby_class_depth(c);
@@ -417,7 +436,7 @@ static void leave(void *argument)
 {
     fby_cache *cache = argument;
     fby_scope_end_all(cache);
-    fby_cache_mine = NULL;
+    fby_cache_mine = &fby_cache_none;
     if (!fby_purge_in_background())
         fby_cache_flush(cache);
     fby_lock_take(&cache->lock);
@@ -431,7 +450,7 @@ static void leave(void *argument)
 
 fby_cache *fby_cache_self(void)
 {
-    if (fby_cache_mine != NULL)
+    if (fby_cache_mine != &fby_cache_none)
         return fby_cache_mine;
     if (!fby_shared_start(leave))
         return NULL;

@@ -66,7 +66,7 @@ typedef _Atomic(void *) fby_slot;
 
 typedef struct fby_stack {
     _Atomic(fby_slot *) top; /* the next slot to write; what lies below is free blocks */
-    fby_slot *limit;         /* one past the last slot */
+    fby_slot *limit;         /* one past the last slot; NULL: gated */
 } fby_stack;
 
 enum {
@@ -105,7 +105,9 @@ typedef struct fby_cache {
     fby_cache_stats stats;
 } fby_cache;
 
-/* The calling thread's; NULL before its first call and after its end. */
+/* The calling thread's; before its first call and after its end &fby_cache_none, whose stacks are
+ * gated like those of a cache that is, so that the inline paths need not ask. */
+extern fby_cache fby_cache_none;
 extern _Thread_local fby_cache *fby_cache_mine
     __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
@@ -126,7 +128,7 @@ static inline bool fby_cache_push(fby_cache *cache, uint32_t class_index, void *
 {
     fby_stack *stack = &cache->stack[class_index];
     fby_slot *top = atomic_load_explicit(&stack->top, memory_order_relaxed);
-    if (FBY_UNLIKELY(top == stack->limit))
+    if (FBY_UNLIKELY(top >= stack->limit))
         return false;
     /* S3, with S4: what this thread did to the block precedes its next use. */
     atomic_store_explicit(top, block, memory_order_release);
@@ -140,6 +142,8 @@ fby_cache *fby_cache_self(void);
 /* After a pop that gave NULL: a block of the class for a request of `size` bytes at a multiple of
  * `align`; NULL for want of memory. */
 void *fby_cache_refill(fby_cache *cache, uint32_t class_index, size_t size, size_t align);
+/* After a pop from fby_cache_none. */
+void fby_cache_none_popped(uint32_t class_index);
 /* After a push that did not: takes the block. */
 void fby_cache_spill(fby_cache *cache, uint32_t class_index, void *block);
 

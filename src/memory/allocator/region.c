@@ -5,7 +5,7 @@
 #include "base/bits.h"
 #include "memory/allocator/os.h"
 
-fby_region fby_the_region;
+fby_region fby_the_region = {.base = FBY_BASE_NONE};
 
 enum {
     BITS_BYTES = FBY_BLOCKS_MAX / 8,   /* a unit */

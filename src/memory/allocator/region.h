@@ -97,6 +97,9 @@ typedef struct fby_region {
 
 extern fby_region fby_the_region;
 
+/* `base` before there is a region: no address, NULL included, is less than 1 TiB above it. */
+#define FBY_BASE_NONE ((uintptr_t)1 << 63)
+
 /* Reserves up to 1 TiB, less where the system refuses or `limit_bytes` says so (0: no limit). */
 bool fby_region_init(size_t limit_bytes, bool huge);
 

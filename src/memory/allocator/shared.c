@@ -92,7 +92,7 @@ static bool start_pools(void)
 
 static bool start_locked(void (*leave)(void *))
 {
-    if (fby_the_region.base == 0) {
+    if (fby_the_region.base == FBY_BASE_NONE) {
         fby_settings_read();
         fby_class_init();
         if (!fby_region_init(address_space_limit(), fby_the_settings.huge))
