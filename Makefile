@@ -58,8 +58,8 @@ bench: bench-texts ## speed on the four text files, start-up, memory
 	@$(PYTHON) bench/suite.py $(BUILD)/forebay
 
 PEERS_MODEL := $(CURDIR)/models/all-MiniLM-L6-v2
-bench-peers: bench-texts everything ## Forebay beside onnxruntime, OpenVINO, torch, llama.cpp (PEERS="--peers openvino")
-	@bench/peers/setup $(PEERS_MODEL) $(CURDIR)/$(BUILD)/peers
+bench-peers: bench-texts everything ## Forebay beside onnxruntime, OpenVINO, torch, llama.cpp (PEERS="--peers openvino" TORCH=no)
+	@TORCH=$(TORCH) bench/peers/setup $(PEERS_MODEL) $(CURDIR)/$(BUILD)/peers
 	@.venv-peers/bin/python bench/peers/compare.py --command $(CURDIR)/$(BUILD)/forebay \
 		--library $(CURDIR)/$(BUILD)/libforebay.so --exported $(CURDIR)/$(BUILD)/peers $(PEERS)
 
@@ -73,8 +73,9 @@ format: ## clang-format every C file
 	@git ls-files '*.c' '*.h' | xargs clang-format -i
 
 PREFIX ?= /usr/local
+LIBDIR ?= lib
 install: all model ## install under PREFIX (/usr/local), below DESTDIR if given
-	@meson configure $(BUILD) -Dprefix=$(PREFIX)
+	@meson configure $(BUILD) -Dprefix=$(PREFIX) -Dlibdir=$(LIBDIR)
 	@$(NINJA) --quiet
 	@meson install -C $(BUILD) --no-rebuild --quiet $(if $(DESTDIR),--destdir $(DESTDIR))
 	@[ -n "$(DESTDIR)" ] || [ "$$(id -u)" != 0 ] || ldconfig

@@ -41,7 +41,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 HERE = pathlib.Path(__file__).resolve().parent
 BATCHES = [4, 8, 16, 32]
 FILES = ["short", "medium", "long", "mixed"]
-REFERENCE = "sentence-transformers-f32"
+REFERENCES = ["sentence-transformers-f32", "onnxruntime-f32"]
 PAUSE_S = 0.03  # lets the threads of the engine before go to sleep
 FIELDS = ["date", "cpu", "engine", "version", "texts", "threads", "batch", "streams", "count",
           "tokens", "rounds", "texts_per_s", "tokens_per_s", "tokens_per_s_q1", "tokens_per_s_q3",
@@ -328,20 +328,23 @@ class Results:
 
 
 def references(args, texts):
-    """What sentence-transformers gives in f32, a file of texts each; {} without it."""
-    worker = Worker(REFERENCE, os.cpu_count() or 1, args)
-    found = {}
-    try:
-        worker.open(1)
-        worker.batch = max(BATCHES)
-        for part in texts:
-            worker.ask(do="texts", texts=part.given(REFERENCE))
-            found[part.name] = vectors_of(worker, part)
-    except Absent as reason:
-        absent("the reference", str(reason))
-    finally:
-        worker.close()
-    return found
+    """The vectors that others are compared with, a file of texts each; {} where there are none."""
+    for name in REFERENCES:
+        worker = Worker(name, os.cpu_count() or 1, args)
+        try:
+            worker.open(1)
+            worker.batch = max(BATCHES)
+            found = {}
+            for part in texts:
+                worker.ask(do="texts", texts=part.given(name))
+                found[part.name] = vectors_of(worker, part)
+            print(f"accuracy: cosine with {name}")
+            return found
+        except Absent as reason:
+            print(f"{name} is no reference: {reason}", file=sys.stderr, flush=True)
+        finally:
+            worker.close()
+    return {}
 
 
 def measure(args, names, texts, threads, reference, results):
