@@ -300,11 +300,12 @@ void fby_tokenizer_digest(const fby_tokenizer *t, uint64_t digest[2])
     digest_bytes(&state, t->before, t->before_count * sizeof *t->before);
     digest_bytes(&state, t->after, t->after_count * sizeof *t->after);
     digest_bytes(&state, t->vocabulary.prefix, t->vocabulary.prefix_size);
+    uint64_t added = 0; /* a sum: their order in the file says nothing */
     for (uint32_t i = 0; i < t->added_count; i++) {
-        const fby_added_token *added = &t->added[i];
-        const uint32_t fields[] = {added->id, added->single_word, added->normalized};
-        digest_bytes(&state, fields, sizeof fields);
+        const uint32_t fields[] = {t->added[i].id, t->added[i].single_word, t->added[i].normalized};
+        added += XXH3_64bits(fields, sizeof fields);
     }
+    digest_bytes(&state, &added, sizeof added);
     for (uint32_t id = 0; id < t->vocabulary.count; id++) {
         const fby_piece *piece = &t->vocabulary.pieces[id];
         if (piece->size == UINT32_MAX)
