@@ -104,19 +104,28 @@ class Worker:
 
 
 class Texts:
-    """A part of a file, evenly spaced: as many lines as hold `tokens`, at least a largest batch."""
+    """A part of a file that pads as little as the whole of it: all texts in the order of their
+    token counts are cut into windows of the largest batch, of which evenly spaced ones are taken,
+    as many as hold about `tokens`."""
 
     def __init__(self, name, path, fast, tokens):
         self.name = name
         lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line]
         counts = [len(row.ids) for row in fast.encode_batch(lines)]
-        wanted = max(max(BATCHES), round(tokens * len(lines) / sum(counts)))
-        wanted = min(wanted, len(lines))
-        picked = [i * len(lines) // wanted for i in range(wanted)]
+        picked = sorted(self.pick(counts, tokens))
         self.lines = [lines[i] for i in picked]
         self.counts = [counts[i] for i in picked]
         self.tokens = sum(self.counts)
-        self.order = sorted(range(wanted), key=self.counts.__getitem__)
+        self.order = sorted(range(len(picked)), key=self.counts.__getitem__)
+
+    @staticmethod
+    def pick(counts, tokens):
+        order = sorted(range(len(counts)), key=counts.__getitem__)
+        size = max(BATCHES)
+        windows = [order[i:i + size] for i in range(0, len(order) - size + 1, size)] or [order]
+        wanted = min(len(windows), max(1, round(tokens * len(windows) / sum(counts))))
+        taken = [windows[(2 * i + 1) * len(windows) // (2 * wanted)] for i in range(wanted)]
+        return [i for window in taken for i in window]
 
     def given(self, engine):
         return self.lines if is_forebay(engine) else [self.lines[i] for i in self.order]
@@ -386,7 +395,7 @@ def arguments():
     parser.add_argument("--threads", type=words,
                         default=[str(n) for n in sorted({1, min(2, os.cpu_count() or 1)})])
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--tokens", type=int, default=4096, help="a round, about (4096)")
+    parser.add_argument("--tokens", type=int, default=8192, help="a round, about (8192)")
     parser.add_argument("--tries", type=int, default=1, help="of each batch, before the rounds")
     parser.add_argument("--starts", type=int, default=5, help="of each engine; 0: not measured")
     parser.add_argument("--lock", help="a file to lock for each round, on a shared machine")
