@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "cli/commands.h"
 #include "cli/float_text.h"
 #include "cli/json_text.h"
@@ -68,6 +69,7 @@ static fby_status add_text(struct side *side, const char *bytes, size_t size)
     if (!fby_grow(&side->ends, &side->ends_room, side->count + 1, sizeof *side->ends) ||
         !fby_grow(&side->bytes, &side->room, side->used + size + 1, 1))
         return fby_error(FBY_ENOMEM, "no memory for texts");
+    fby_assert(side->bytes != NULL && side->ends != NULL);
     if (size > 0)
         memcpy(side->bytes + side->used, bytes, size);
     side->used += size;

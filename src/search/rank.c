@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/bits.h"
 #include "base/cpu.h"
 #include "compute/search_kernels.h"
@@ -169,6 +170,7 @@ static void scan_floats(struct part *part)
 static void *scan_part(void *argument)
 {
     struct part *part = argument;
+
     if (part->search->plain)
         scan_floats(part);
     else
@@ -228,7 +230,8 @@ static fby_status search_parts(struct search *search, uint32_t threads, fby_top 
     uint32_t begun = 0;
     fby_status status = FBY_OK;
 
-    for (; begun < threads && status == FBY_OK; begun++) {
+    fby_assert(threads >= 1 && threads <= THREADS_MAX);
+    for (; begun < threads; begun++) {
         size_t end = begun + 1 == threads ? count : count / threads * (begun + 1);
         status = begin_part(search, &parts[begun], begin, end);
         if (status != FBY_OK)
