@@ -3,13 +3,16 @@
  * How near the kernels come to the peak of the instruction set, at the shapes of
  * all-MiniLM-L6-v2, on one thread.
  *
- *     bench_kernels [--json] [--isa NAME] [--rows M] [--repetitions N] [product|encoder]
+ *     bench_kernels [--json] [--isa NAME] [--rows M] [--repetitions N] [product] [attention] [norm]
+ * [encoder]
  *
  * product: each product of a layer for several numbers of rows, going round the
- *          weights of six layers.
+ *     weights of six layers; "up" is "up+gelu" without GELU.
+ * attention: one text, by its number of tokens.
+ * norm: LayerNorm over 128 rows.
  * encoder: six layers over packed texts whose lengths are drawn like those of the
- *          mixed texts (median 26, mean about 42, at most 256), and where the
- *          time goes. Random weights; no embedding, pooling or tokenizer.
+ *     mixed texts (median 26, mean about 42, at most 256), and where the time
+ *     goes. Random weights; no embedding, pooling or tokenizer.
  *
  * The peak is measured beside each point; time is the thread's own. A share counts 2 rows n k
  * operations a product and, for the encoder, those of attention.
@@ -35,15 +38,16 @@ enum {
     MOST_REPETITIONS = 101
 };
 
-typedef enum step { QKV, ATTENTION, OUTPUT, UP, DOWN, STEPS } step;
-static const char *const step_names[STEPS] = {"qkv", "attention", "output+norm", "up+gelu",
-                                              "down+norm"};
+typedef enum step { QKV, ATTENTION, OUTPUT, UP, DOWN, STEPS, UP_ALONE = STEPS } step;
+static const char *const step_names[STEPS + 1] = {"qkv",     "attention", "output+norm",
+                                                  "up+gelu", "down+norm", "up"};
 /* n and k of each step's product. */
-static const uint32_t shapes[STEPS][2] = {
-    {3 * HIDDEN, HIDDEN}, {0, 0}, {HIDDEN, HIDDEN}, {INNER, HIDDEN}, {HIDDEN, INNER}};
+static const uint32_t shapes[STEPS + 1][2] = {{3 * HIDDEN, HIDDEN}, {0, 0},
+                                              {HIDDEN, HIDDEN},     {INNER, HIDDEN},
+                                              {HIDDEN, INNER},      {INNER, HIDDEN}};
 
 typedef struct bench_options {
-    bool json, product, encoder;
+    bool json, product, attention, norm, encoder;
     fby_isa isa;
     uint32_t rows; /* 0: several */
     uint32_t repetitions;
@@ -135,7 +139,7 @@ static bench bench_new(const bench_options *options)
     b.mixed = random_floats(&b, (size_t)MOST_ROWS * HIDDEN, 1.0f);
     b.inner = random_floats(&b, (size_t)MOST_ROWS * INNER, 1.0f);
     b.out = memory((size_t)MOST_ROWS * INNER * sizeof(float));
-    b.scratch = memory(b.kernels->attention_scratch(LONGEST, HEAD));
+    b.scratch = memory(b.kernels->attention_scratch(MOST_ROWS, HEAD));
     return b;
 }
 
@@ -166,10 +170,13 @@ static spread spread_of(double *values, uint32_t count)
 /* The product of one layer's step, `rows` rows. */
 static void run_product(bench *b, int layer, step s, uint32_t rows)
 {
-    const fby_linear *linear = &b->linear[layer][s];
+    const fby_linear *linear = &b->linear[layer][s == UP_ALONE ? UP : s];
     switch (s) {
     case QKV:
         b->kernels->linear(linear, FBY_ACTIVATION_NONE, b->x, HIDDEN, rows, b->out, 3 * HIDDEN);
+        return;
+    case UP_ALONE:
+        b->kernels->linear(linear, FBY_ACTIVATION_NONE, b->x, HIDDEN, rows, b->out, INNER);
         return;
     case UP:
         b->kernels->linear(linear, FBY_ACTIVATION_GELU_ERF, b->x, HIDDEN, rows, b->out, INNER);
@@ -187,45 +194,114 @@ static void run_product(bench *b, int layer, step s, uint32_t rows)
     }
 }
 
-static void print_product(const bench *b, step s, uint32_t rows, spread rate, double peak)
+static void print_head(const bench *b, const char *what)
+{
+    printf("{\"bench\": \"%s\", \"cpu\": \"%s\", \"isa\": \"%s\", \"kernels\": \"%s\", "
+           "\"repetitions\": %u",
+           what, fby_cpu_model(), fby_isa_name(b->options.isa), b->kernels->name,
+           b->options.repetitions);
+}
+
+static void print_rate(const bench *b, spread rate, double peak)
 {
     if (b->options.json)
-        printf("{\"bench\": \"product\", \"cpu\": \"%s\", \"isa\": \"%s\", \"kernels\": \"%s\", "
-               "\"step\": \"%s\", \"n\": %u, \"k\": %u, \"rows\": %u, \"repetitions\": %u, "
-               "\"gflops\": %.2f, \"gflops_low\": %.2f, \"gflops_high\": %.2f, "
+        printf(", \"gflops\": %.2f, \"gflops_low\": %.2f, \"gflops_high\": %.2f, "
                "\"peak_gflops\": %.2f, \"share_of_peak\": %.4f}\n",
-               fby_cpu_model(), fby_isa_name(b->options.isa), b->kernels->name, step_names[s],
-               shapes[s][0], shapes[s][1], rows, b->options.repetitions, rate.median, rate.low,
-               rate.high, peak, rate.median / peak);
+               rate.median, rate.low, rate.high, peak, rate.median / peak);
     else
-        printf("%-12s %5u x %-5u %5u rows %8.1f GFLOP/s  (%.1f - %.1f)  %5.1f %%\n", step_names[s],
-               shapes[s][0], shapes[s][1], rows, rate.median, rate.low, rate.high,
+        printf(" %8.1f GFLOP/s  (%.1f - %.1f)  %5.1f %%\n", rate.median, rate.low, rate.high,
                100.0 * rate.median / peak);
 }
 
-static void bench_product(bench *b, step s, uint32_t rows)
+static void run_attention(bench *b, uint32_t tokens)
+{
+    b->kernels->attention(b->qkv, b->qkv + HIDDEN, b->qkv + 2 * HIDDEN, 3 * HIDDEN, tokens, HEADS,
+                          HEAD, 0.17677669f, b->scratch, b->mixed, HIDDEN);
+}
+
+/* `size` is rows or tokens. */
+static void run_step(bench *b, step s, uint32_t size)
+{
+    if (s == ATTENTION)
+        run_attention(b, size);
+    else
+        for (int layer = 0; layer < LAYERS; layer++)
+            run_product(b, layer, s, size);
+}
+
+static spread measure(bench *b, step s, uint32_t size, double operations)
 {
     double rates[MOST_REPETITIONS];
-    double operations = 2.0 * rows * shapes[s][0] * shapes[s][1] * LAYERS;
-    double peak = fby_kernels_peak(b->options.isa) / 1e9;
     for (uint32_t i = 0; i < b->options.repetitions; i++) {
         uint64_t start = cpu_ns(), took = 0;
         int rounds = 0;
         do {
-            for (int layer = 0; layer < LAYERS; layer++)
-                run_product(b, layer, s, rows);
+            run_step(b, s, size);
             rounds++;
             took = cpu_ns() - start;
         } while (took < 5000000);
         rates[i] = operations * rounds / (double)took;
     }
-    print_product(b, s, rows, spread_of(rates, b->options.repetitions), peak);
+    return spread_of(rates, b->options.repetitions);
+}
+
+static void bench_product(bench *b, step s, uint32_t rows)
+{
+    double peak = fby_kernels_peak(b->options.isa) / 1e9;
+    spread rate = measure(b, s, rows, 2.0 * rows * shapes[s][0] * shapes[s][1] * LAYERS);
+    if (b->options.json) {
+        print_head(b, "product");
+        printf(", \"step\": \"%s\", \"n\": %u, \"k\": %u, \"rows\": %u", step_names[s],
+               shapes[s][0], shapes[s][1], rows);
+    } else {
+        printf("%-12s %5u x %-5u %5u rows", step_names[s], shapes[s][0], shapes[s][1], rows);
+    }
+    print_rate(b, rate, peak);
+}
+
+static void bench_attention(bench *b)
+{
+    static const uint32_t several[] = {8, 16, 26, 42, 64, 86, 128, 256, 512, 1024};
+    for (size_t i = 0; i < sizeof several / sizeof several[0]; i++) {
+        uint32_t tokens = several[i];
+        double peak = fby_kernels_peak(b->options.isa) / 1e9;
+        spread rate = measure(b, ATTENTION, tokens, 4.0 * tokens * tokens * HIDDEN);
+        if (b->options.json) {
+            print_head(b, "attention");
+            printf(", \"tokens\": %u", tokens);
+        } else {
+            printf("attention                  %5u tokens", tokens);
+        }
+        print_rate(b, rate, peak);
+    }
+}
+
+static void bench_norm(bench *b)
+{
+    enum { ROWS = 128, ROUNDS = 200 };
+    double ns[MOST_REPETITIONS];
+    for (uint32_t i = 0; i < b->options.repetitions; i++) {
+        uint64_t start = cpu_ns();
+        for (int round = 0; round < ROUNDS; round++)
+            b->kernels->layer_norm(&b->norm, b->x, HIDDEN, ROWS);
+        ns[i] = (double)(cpu_ns() - start) / ROUNDS / ROWS;
+    }
+    spread row = spread_of(ns, b->options.repetitions);
+    if (b->options.json) {
+        print_head(b, "norm");
+        printf(", \"n\": %u, \"rows\": %u, \"ns_per_row\": %.2f, \"ns_per_row_low\": %.2f, "
+               "\"ns_per_row_high\": %.2f}\n",
+               HIDDEN, ROWS, row.median, row.low, row.high);
+    } else {
+        printf("norm         %5u         %5u rows %8.1f ns a row  (%.1f - %.1f)\n", HIDDEN, ROWS,
+               row.median, row.low, row.high);
+    }
 }
 
 static void bench_products(bench *b)
 {
     static const uint32_t several[] = {8, 16, 32, 42, 64, 84, 126, 128, 256, 512};
-    for (int s = 0; s < STEPS; s++)
+    for (int s = 0; s <= UP_ALONE; s++)
         for (size_t i = 0; i < sizeof several / sizeof several[0] && shapes[s][0] != 0; i++)
             if (b->options.rows == 0 || i == 0)
                 bench_product(b, (step)s, b->options.rows != 0 ? b->options.rows : several[i]);
@@ -341,12 +417,10 @@ static void bench_encoder(bench *b, uint32_t most)
     double rate = spread_of(rates, b->options.repetitions).median;
     double tokens_per_s = (double)tokens * 1e9 / (double)all;
     if (b->options.json) {
-        printf("{\"bench\": \"encoder\", \"cpu\": \"%s\", \"isa\": \"%s\", \"kernels\": \"%s\", "
-               "\"rows\": %u, \"repetitions\": %u, \"tokens_per_s\": %.0f, \"gflops\": %.2f, "
-               "\"share_of_peak\": %.4f, \"share_of_peak_low\": %.4f, "
-               "\"share_of_peak_high\": %.4f",
-               fby_cpu_model(), fby_isa_name(b->options.isa), b->kernels->name, most,
-               b->options.repetitions, tokens_per_s, rate, share.median, share.low, share.high);
+        print_head(b, "encoder");
+        printf(", \"rows\": %u, \"tokens_per_s\": %.0f, \"gflops\": %.2f, \"share_of_peak\": %.4f, "
+               "\"share_of_peak_low\": %.4f, \"share_of_peak_high\": %.4f",
+               most, tokens_per_s, rate, share.median, share.low, share.high);
         for (int s = 0; s < STEPS; s++)
             printf(", \"%s_share_of_time\": %.4f", step_names[s], (double)ns[s] / (double)all);
         printf("}\n");
@@ -395,6 +469,10 @@ static bool parse(int count, char **words, bench_options *options)
             options->json = true;
         else if (strcmp(word, "product") == 0)
             options->product = true;
+        else if (strcmp(word, "attention") == 0)
+            options->attention = true;
+        else if (strcmp(word, "norm") == 0)
+            options->norm = true;
         else if (strcmp(word, "encoder") == 0)
             options->encoder = true;
         else if (strcmp(word, "--rows") == 0 && ++i < count)
@@ -405,8 +483,8 @@ static bool parse(int count, char **words, bench_options *options)
         else if (strcmp(word, "--isa") != 0 || ++i >= count || !parse_isa(value, &options->isa))
             return false;
     }
-    if (!options->product && !options->encoder)
-        options->product = options->encoder = true;
+    if (!options->product && !options->attention && !options->norm && !options->encoder)
+        options->product = options->attention = options->norm = options->encoder = true;
     return options->repetitions != 0;
 }
 
@@ -415,7 +493,7 @@ int main(int count, char **words)
     bench_options options;
     if (!parse(count, words, &options)) {
         fprintf(stderr, "usage: bench_kernels [--json] [--isa NAME] [--rows M] "
-                        "[--repetitions N] [product] [encoder]\n");
+                        "[--repetitions N] [product] [attention] [norm] [encoder]\n");
         return 2;
     }
     bench b = bench_new(&options);
@@ -424,6 +502,10 @@ int main(int count, char **words)
                b.kernels->name, fby_kernels_peak(options.isa) / 1e9, options.repetitions);
     if (options.product)
         bench_products(&b);
+    if (options.attention)
+        bench_attention(&b);
+    if (options.norm)
+        bench_norm(&b);
     if (options.encoder)
         bench_encoders(&b);
     bench_free(&b);
