@@ -279,44 +279,105 @@ static void score(const head *h, uint32_t query, uint32_t rows, uint32_t count)
     }
 }
 
-/* scores (count) become weights; returns what the earlier blocks' weights are worth now. */
-static float weigh(const head *h, float *scores, uint32_t query, uint32_t count, bool first)
+FBY_INLINE __m512 meet(__m512 a, __m512 b, const bool sum)
 {
-    const __mmask16 tail = fby_avx512_lanes(count - (count - 1) / 16 * 16, 0);
-    const uint32_t last = (count - 1) / 16 * 16;
-    __m512 largest = _mm512_set1_ps(-INFINITY);
+    return sum ? _mm512_add_ps(a, b) : _mm512_max_ps(a, b);
+}
+
+/* a's halves met in the low half, b's in the high one. */
+FBY_INLINE __m512 fold_halves(__m512 a, __m512 b, const bool sum)
+{
+    return meet(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee), sum);
+}
+
+/* In each quarter: a's pairs met in the low half, b's in the high one. */
+FBY_INLINE __m512 fold_pairs(__m512 a, __m512 b, const bool sum)
+{
+    return meet(_mm512_shuffle_ps(a, b, 0x44), _mm512_shuffle_ps(a, b, 0xee), sum);
+}
+
+/* Lane i is the sum, or the largest, of rows[i]'s lanes, in one order for all: lane l and l + 8,
+ * then l and l + 4, l + 2, l + 1. */
+FBY_INLINE __m512 fold(const __m512 rows[16], const bool sum)
+{
+    __m512 x[4];
+    FBY_UNROLL
+    for (int j = 0; j < 4; j++) { /* quarters of x[j]: rows j, 4 + j, 8 + j, 12 + j */
+        __m512 a = fold_halves(rows[j], rows[4 + j], sum);
+        __m512 b = fold_halves(rows[8 + j], rows[12 + j], sum);
+        __m512 even = _mm512_shuffle_f32x4(a, b, 0x88), odd = _mm512_shuffle_f32x4(a, b, 0xdd);
+        x[j] = meet(even, odd, sum);
+    }
+    __m512 low = fold_pairs(x[0], x[1], sum), high = fold_pairs(x[2], x[3], sum);
+    __m512 even = _mm512_shuffle_ps(low, high, 0x88), odd = _mm512_shuffle_ps(low, high, 0xdd);
+    return meet(even, odd, sum);
+}
+
+/* What a tile's weights do to its rows of out: the old ones times `rescale`, at the end `finish`.
+ */
+typedef struct factors {
+    float rescale[16], finish[16];
+} factors;
+
+static __m512 largest_of(const float *scores, uint32_t last, __mmask16 tail)
+{
+    __m512 largest = _mm512_mask_loadu_ps(_mm512_set1_ps(-INFINITY), tail, scores + last);
     for (uint32_t i = 0; i < last; i += 16)
         largest = _mm512_max_ps(largest, _mm512_loadu_ps(scores + i));
-    largest = _mm512_mask_max_ps(largest, tail, largest, _mm512_loadu_ps(scores + last));
-    float maximum = _mm512_reduce_max_ps(largest), rescale = 0.0f, before = 0.0f;
-    if (!first) {
-        float old = h->maximum[query];
-        maximum = old > maximum ? old : maximum;
-        rescale = _mm512_cvtss_f32(fby_avx512_exp2_of(_mm512_set1_ps((old - maximum) * h->factor)));
-        before = h->sum[query] * rescale;
-    }
+    return largest;
+}
 
-    const __m512 factor = _mm512_set1_ps(h->factor), shift = _mm512_set1_ps(maximum * h->factor);
-    __m512 sum = _mm512_setzero_ps();
-    for (uint32_t i = 0; i <= last; i += 16) {
-        __m512 t = _mm512_fmsub_ps(_mm512_loadu_ps(scores + i), factor, shift);
+/* scores become weights; returns their sum, lane by lane. */
+static __m512 weigh_row(float *scores, uint32_t last, __mmask16 tail, __m512 factor, __m512 shift)
+{
+    __m512 t = _mm512_fmsub_ps(_mm512_loadu_ps(scores + last), factor, shift);
+    __m512 sum = _mm512_maskz_mov_ps(tail, fby_avx512_exp2_of(t));
+    _mm512_storeu_ps(scores + last, sum);
+    for (uint32_t i = 0; i < last; i += 16) {
+        t = _mm512_fmsub_ps(_mm512_loadu_ps(scores + i), factor, shift);
         __m512 weight = fby_avx512_exp2_of(t);
-        weight = _mm512_maskz_mov_ps(i == last ? tail : 0xffff, weight);
         sum = _mm512_add_ps(sum, weight);
         _mm512_storeu_ps(scores + i, weight);
     }
-    h->maximum[query] = maximum;
-    h->sum[query] = before + _mm512_reduce_add_ps(sum);
-    return rescale;
+    return sum;
+}
+
+/* A tile's scores become weights; the running maxima and sums move on, all rows in one vector. */
+static void weigh(const head *h, uint32_t query, uint32_t rows, uint32_t count, bool first,
+                  factors *out)
+{
+    const uint32_t last = (count - 1) / 16 * 16;
+    const __mmask16 tail = fby_avx512_lanes(count - last, 0), exist = fby_avx512_lanes(rows, 0);
+    const __m512 factor = _mm512_set1_ps(h->factor);
+    __m512 part[16], before = _mm512_setzero_ps();
+    float shift[16];
+
+    for (uint32_t row = 0; row < 16; row++)
+        part[row] = row < rows ? largest_of(h->scores + (size_t)row * SCORE_LD, last, tail)
+                               : _mm512_setzero_ps();
+    __m512 maximum = fold(part, false);
+    if (!first) {
+        __m512 old = _mm512_maskz_loadu_ps(exist, h->maximum + query);
+        maximum = _mm512_max_ps(old, maximum);
+        __m512 rescale = fby_avx512_exp2_of(_mm512_mul_ps(_mm512_sub_ps(old, maximum), factor));
+        before = _mm512_mul_ps(_mm512_maskz_loadu_ps(exist, h->sum + query), rescale);
+        _mm512_storeu_ps(out->rescale, rescale);
+    }
+    _mm512_mask_storeu_ps(h->maximum + query, exist, maximum);
+    _mm512_storeu_ps(shift, _mm512_mul_ps(maximum, factor));
+
+    for (uint32_t row = 0; row < rows; row++)
+        part[row] = weigh_row(h->scores + (size_t)row * SCORE_LD, last, tail, factor,
+                              _mm512_set1_ps(shift[row]));
+    __m512 sum = _mm512_add_ps(before, fold(part, true));
+    _mm512_mask_storeu_ps(h->sum + query, exist, sum);
+    _mm512_storeu_ps(out->finish, _mm512_div_ps(_mm512_set1_ps(1.0f), sum));
 }
 
 static void add_values(const head *h, uint32_t query, uint32_t rows, uint32_t first, uint32_t count,
-                       const float rescale[TILE])
+                       const factors *by)
 {
-    float finish[TILE];
     bool last = first + count == h->tokens;
-    for (uint32_t row = 0; row < rows; row++)
-        finish[row] = 1.0f / h->sum[query + row];
     for (uint32_t column = 0; column < h->dim; column += 32) {
         product t = {
             .x = h->scores,
@@ -324,8 +385,8 @@ static void add_values(const head *h, uint32_t query, uint32_t rows, uint32_t fi
             .b = h->v + first * h->ld + column,
             .ldb = h->ld,
             .k = count,
-            .rescale = first != 0 ? rescale : NULL,
-            .finish = last ? finish : NULL,
+            .rescale = first != 0 ? by->rescale : NULL,
+            .finish = last ? by->finish : NULL,
             .out = h->out + query * h->ldo + column,
             .ldo = h->ldo,
             .lanes = {fby_avx512_lanes(h->dim - column, 0), fby_avx512_lanes(h->dim - column, 1)},
@@ -342,12 +403,10 @@ static void run_head(const head *h)
         turn_keys(h, first, count);
         for (uint32_t i = 0; i < tiles; i++) {
             uint32_t rows = h->tokens / tiles + (i < h->tokens % tiles);
-            float rescale[TILE];
+            factors by;
             score(h, query, rows, count);
-            for (uint32_t row = 0; row < rows; row++)
-                rescale[row] =
-                    weigh(h, h->scores + (size_t)row * SCORE_LD, query + row, count, first == 0);
-            add_values(h, query, rows, first, count, rescale);
+            weigh(h, query, rows, count, first == 0, &by);
+            add_values(h, query, rows, first, count, &by);
             query += rows;
         }
     }
