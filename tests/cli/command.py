@@ -77,10 +77,24 @@ class CommandTest(unittest.TestCase):
         return done
 
     def start(self, *words, **more):
+        """Starts `forebay words`; should the test fail before its end, it is killed."""
         process = subprocess.Popen([FOREBAY, *map(str, words)], cwd=self.dir,
                                    env=self.environment, stderr=subprocess.PIPE, **more)
-        self.addCleanup(process.stderr.close)
+        self.addCleanup(self.put_away, process)
         return process
+
+    @staticmethod
+    def put_away(process):
+        process.kill()
+        process.wait()
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
+
+    def ends(self, process, code):
+        """Ends by itself with `code`, its standard input still open; what it said."""
+        self.assertEqual(process.wait(timeout=60), code)
+        return process.stderr.read().decode()
 
 
 def npy(content):

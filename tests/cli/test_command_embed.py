@@ -141,8 +141,7 @@ class Inputs(CommandTest):
             self.assertIn(b'"embedding":[', process.stdout.readline())
         process.stdin.close()
         self.assertEqual(process.stdout.read(), b"")
-        process.stdout.close()
-        self.assertEqual(process.wait(), 0)
+        self.assertEqual(self.ends(process, 0), "")
 
 
 class Options(CommandTest):

@@ -35,10 +35,7 @@ class Interrupted(CommandTest):
             self.assertLess(time.monotonic(), deadline, "no row came")
             time.sleep(0.01)
         process.send_signal(number)
-        said = process.stderr.read().decode()
-        process.stdin.close()
-        self.assertEqual(process.wait(), 130, said)
-        return said
+        return self.ends(process, 130)
 
     def grown(self, name, size):
         """Whether the file that is being written has `size` bytes."""
@@ -82,10 +79,7 @@ class Interrupted(CommandTest):
             time.sleep(0.01)
         time.sleep(0.1)
         process.send_signal(signal.SIGINT)
-        said = process.stderr.read().decode()
-        process.stdin.close()
-        self.assertEqual(process.wait(), 130)
-        self.assertIn("before the first row", said)
+        self.assertIn("before the first row", self.ends(process, 130))
         self.assertEqual(out.read_bytes(), b"earlier")
         self.assertEqual([path.name for path in self.dir.iterdir()], ["out"])
 
@@ -135,8 +129,7 @@ class Broken(CommandTest):
             process = self.start(command, texts, stdout=subprocess.PIPE)
             self.assertNotEqual(process.stdout.readline(), b"")
             process.stdout.close()
-            self.assertIn(b"closed the pipe", process.stderr.read())
-            self.assertEqual(process.wait(), 1)
+            self.assertIn("closed the pipe", self.ends(process, 1))
 
     def test_what_cannot_be_opened_is_named(self):
         texts = self.path("texts", ["a"])
