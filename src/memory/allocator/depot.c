@@ -5,22 +5,23 @@
 #include "memory/allocator/os.h"
 
 enum {
-    MAGAZINES_MAX = 1 << 22,
     COMMIT_STEP = 64, /* magazines */
 };
 
 static struct {
-    fby_magazine *array; /* constant; number 0 is not used */
-    fby_lock lock;       /* of made and committed */
+    fby_magazine *array; /* constant, as is `most`; number 0 is not used */
+    uint32_t most;
+    fby_lock lock; /* of made and committed */
     uint32_t made, committed;
     fby_depot empty;
 } all;
 
-bool fby_depot_init(void)
+bool fby_depot_init(uint32_t most)
 {
     if (all.array != NULL)
         return true;
-    all.array = fby_os_reserve((size_t)MAGAZINES_MAX * sizeof(fby_magazine));
+    all.most = (most + COMMIT_STEP - 1) / COMMIT_STEP * COMMIT_STEP;
+    all.array = fby_os_reserve((size_t)all.most * sizeof(fby_magazine));
     all.made = 1;
     return all.array != NULL;
 }
@@ -61,7 +62,7 @@ static fby_magazine *make(void)
     fby_lock_take(&all.lock);
     if (all.made == all.committed || all.committed == 0) {
         uint32_t to = all.committed + COMMIT_STEP;
-        if (to <= MAGAZINES_MAX &&
+        if (to <= all.most &&
             fby_os_commit(&all.array[all.committed], COMMIT_STEP * sizeof(fby_magazine)))
             all.committed = to;
     }

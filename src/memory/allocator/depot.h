@@ -35,7 +35,8 @@ typedef struct fby_depot {
     uint32_t seen;          /* changes when the purge last looked */
 } fby_depot;
 
-bool fby_depot_init(void);
+/* Address space for `most` magazines. */
+bool fby_depot_init(uint32_t most);
 
 /* An empty magazine; NULL if there is no memory. */
 fby_magazine *fby_magazine_get(void);

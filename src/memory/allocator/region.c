@@ -33,7 +33,11 @@ static bool reserve(uint32_t units)
         fby_os_unmap(all, total);
         return false;
     }
-    char *at = (char *)base - below;
+    char *at = (char *)base - below, *end = (char *)base + (size_t)units * FBY_UNIT;
+    if (at > all)
+        fby_os_unmap(all, (size_t)(at - all));
+    if (end < all + total)
+        fby_os_unmap(end, (size_t)(all + total - end));
     region->align_max = align;
     region->arena_nodes = at;
     region->free_bits = (uint64_t *)(void *)(at + (size_t)units * NODE_BYTES);

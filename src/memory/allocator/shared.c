@@ -98,7 +98,7 @@ static bool start_locked(void (*leave)(void *))
         if (!fby_region_init(address_space_limit(), fby_the_settings.huge))
             return false;
     }
-    if (all.pools == NULL && (!fby_depot_init() || !start_pools()))
+    if (all.pools == NULL && (!fby_depot_init(fby_the_region.unit_count / 4) || !start_pools()))
         return false;
     if (pthread_key_create(&all.key, leave) != 0)
         return false;

@@ -86,6 +86,21 @@ static void free_inside_small(void)
     fby_allocator_purge();
 }
 
+static void secure_twice(void)
+{
+    setenv("FBY_MALLOC_SECURE", "1", 1); /* before the allocator starts */
+    void *block = fby_malloc(64);
+    fby_free(block);
+    fby_free(block);
+}
+
+static void secure_inside(void)
+{
+    setenv("FBY_MALLOC_SECURE", "1", 1);
+    char *block = fby_malloc(64);
+    fby_free(block + 16);
+}
+
 static void a_pointer_from_elsewhere_is_noticed_at_once(void **state)
 {
     (void)state;
@@ -118,6 +133,13 @@ static void a_pointer_into_a_small_block_is_noticed_when_it_leaves_the_cache(voi
     dies_saying(free_inside_small, "not the beginning");
 }
 
+static void with_secure_small_blocks_are_checked_at_once(void **state)
+{
+    (void)state;
+    dies_saying(secure_twice, "free already");
+    dies_saying(secure_inside, "not the beginning");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -126,6 +148,7 @@ int main(void)
         cmocka_unit_test(a_pointer_into_a_large_block_is_noticed_at_once),
         cmocka_unit_test(a_small_block_freed_twice_is_noticed_when_it_leaves_the_cache),
         cmocka_unit_test(a_pointer_into_a_small_block_is_noticed_when_it_leaves_the_cache),
+        cmocka_unit_test(with_secure_small_blocks_are_checked_at_once),
     };
     return cmocka_run_group_tests_name("allocator misuse", tests, NULL, NULL);
 }
