@@ -251,6 +251,7 @@ static fby_status update_index(struct search *search, bool distrust)
 {
     fby_update_options update = {.path = search->path[0] != '\0' ? search->path : NULL,
                                  .target_tokens = (uint32_t)search->options->passage_tokens,
+                                 .careful = search->options->index != NULL,
                                  .distrust = distrust,
                                  .context = search,
                                  .go_on = go_on,

@@ -11,7 +11,7 @@
 #include "search/known.h"
 #include "search/read_file.h"
 
-enum { BATCH_TEXTS = 256, BATCH_BYTES = 1 << 20, HEADING_TOKENS = 48 };
+enum { BATCH_TEXTS = 64, BATCH_BYTES = 1 << 20, HEADING_TOKENS = 48 };
 
 /* A vector's place: a row of the old index, or with this bit a record of the journal. */
 #define IN_JOURNAL ((uint64_t)1 << 63)

@@ -91,6 +91,22 @@ static void open_index(const fby_update_options *options, const fby_index_key *k
     }
 }
 
+/* Whether something else stands at the path. */
+static fby_status check_path(const fby_update_options *options)
+{
+    char begin[sizeof FBY_INDEX_MAGIC - 1];
+    int fd = options->careful && options->path != NULL
+                 ? open(options->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+                 : -1;
+    if (fd < 0)
+        return FBY_OK;
+    ssize_t size = read(fd, begin, sizeof begin);
+    close(fd);
+    if (size < 0 || memcmp(begin, FBY_INDEX_MAGIC, (size_t)size) != 0)
+        return fby_error(FBY_EINVAL, "%s is no index, and is left as it is", options->path);
+    return FBY_OK;
+}
+
 static void make_key(const fby_update_options *options, const fby_embedder *embedder,
                      fby_index_key *key)
 {
@@ -251,7 +267,10 @@ fby_status fby_index_update(const fby_update_options *options, const fby_embedde
         return fby_error(FBY_EUNSUPPORTED, "vectors of %u dimensions cannot be searched",
                          embedder->dim);
     make_key(options, embedder, &key);
-    fby_status status = update(options, embedder, walk, &key, &index, stats);
+    fby_status status = check_path(options);
+    if (status != FBY_OK)
+        return status;
+    status = update(options, embedder, walk, &key, &index, stats);
     if (status == FBY_EFORMAT && !options->distrust) {
         /* A vector that was to be taken over is damaged. */
         char text[FBY_ERROR_SIZE + 64];

@@ -117,11 +117,18 @@ class Small(SearchTest):
             self.assertIn("made anew", self.same_as_new("tree"))
         for _ in range(30):
             torn = bytearray(whole)
-            torn[rng.randrange(len(whole))] ^= 1 << rng.randrange(8)
+            torn[rng.randrange(8, len(whole))] ^= 1 << rng.randrange(8)
             (self.dir / "kept").write_bytes(torn)
             self.same_as_new("tree")
-        (self.dir / "kept").write_text("some other file of someone's\n")
-        self.assertIn("made anew", self.same_as_new("tree"))
+
+    def test_a_file_that_is_no_index_is_left_alone(self):
+        self.tree(2)
+        for content in (b"some other file of someone's\n", b"x"):
+            self.path("mine", content)
+            done = self.run_command("search", "--index", "mine", "weir", "tree")
+            self.assertEqual(done.returncode, 2)
+            self.assertIn("mine is no index", done.stderr)
+            self.assertEqual((self.dir / "mine").read_bytes(), content)
 
     def test_files_without_text_are_passed_over_with_a_word(self):
         self.tree(3)

@@ -364,10 +364,10 @@ static void what_was_embedded_before_a_stop_is_kept(void **state)
     }
     struct asked asked = {.path = "index", .go_on = stop_now};
     assert_int_equal(update(&asked), FBY_ECANCELED);
-    assert_int_equal(asked.stats.kept, 256);
+    assert_int_equal(asked.stats.kept, 64);
     made.texts = 0;
-    assert_int_equal(updated().embedded, 600 - 256);
-    assert_int_equal(made.texts, 600 - 256);
+    assert_int_equal(updated().embedded, 600 - 64);
+    assert_int_equal(made.texts, 600 - 64);
     assert_int_not_equal(access("index.journal", F_OK), 0);
 }
 
