@@ -4,7 +4,7 @@ PYTHON  ?= python3
 NINJA   := ninja -C $(BUILD)
 
 .DEFAULT_GOAL := all
-.PHONY: all help deps deps-all model run test sanitize asan tsan fuzz bench bench-alloc bench-texts \
+.PHONY: all help test-clients deps deps-all model run test sanitize asan tsan fuzz bench bench-alloc bench-texts \
         bench-peers spin lint format install uninstall clean
 
 all: $(BUILD)/build.ninja ## build the command: build/forebay
@@ -44,6 +44,9 @@ sanitize: asan tsan ## unit tests under ASan + UBSan, then under TSan
 
 asan tsan: deps-test model
 	@scripts/sanitize $@
+
+test-clients: deps-test all ## real programs under libforebay-malloc.so
+	@$(PYTHON) tests/clients/malloc_programs.py $(BUILD)/src/memory/allocator/libforebay-malloc.so
 
 fuzz: deps-test ## run each fuzz target for SECONDS_EACH (60)
 	@scripts/fuzz $(or $(SECONDS_EACH),60)

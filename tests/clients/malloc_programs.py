@@ -25,7 +25,7 @@ MODULES = ["test_json", "test_list", "test_dict", "test_set", "test_re", "test_b
 
 def run(command, env, **kwargs):
     done = subprocess.run(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          text=True, timeout=900, **kwargs)
+                          text=True, errors="replace", timeout=900, **kwargs)
     return done.returncode, done.stdout
 
 

@@ -9,8 +9,8 @@
 _Atomic uint32_t fby_purge_awake;
 
 enum {
-    START_MS = 50,          /* age at which a process gets a background thread */
-    START_BYTES = 16 << 20, /* or the size */
+    START_MS = 10,         /* age at which a process gets a background thread */
+    START_BYTES = 3 << 20, /* or the size */
     TICK_MS_MIN = 10,
     TICK_MS_MAX = 250,
     QUIET_TICKS = 4, /* without anything to do, then the thread leaves */
