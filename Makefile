@@ -45,7 +45,7 @@ sanitize: asan tsan ## unit tests under ASan + UBSan, then under TSan
 asan tsan: deps-test model
 	@scripts/sanitize $@
 
-test-clients: deps-test all ## real programs under libforebay-malloc.so
+test-clients: deps-test everything ## real programs under libforebay-malloc.so
 	@$(PYTHON) tests/clients/malloc_programs.py $(BUILD)/src/memory/allocator/libforebay-malloc.so
 
 fuzz: deps-test ## run each fuzz target for SECONDS_EACH (60)
