@@ -5,14 +5,31 @@
 
 #include "model/file.h"
 
+/*
+ * jansson 2.14 does not survive an allocation that fails inside a string: it
+ * drops characters or stops at an assertion. So be sure that there is memory
+ * before it starts: no text makes it take more than about 80 times its size
+ * ("{}," again and again).
+ */
+static bool memory_suffices(size_t size)
+{
+    void *probe = malloc(100 * size + (1u << 16));
+    __asm__ volatile("" : : "r"(probe) : "memory"); /* or the pair would be left out */
+    free(probe);
+    return probe != NULL;
+}
+
 fby_status fby_json_parse(const char *name, const char *text, size_t size, size_t flags,
                           json_t **root)
 {
     json_error_t error;
     char quoted[FBY_QUOTE_SIZE];
-    json_t *value = json_loadb(text, size, JSON_REJECT_DUPLICATES | flags, &error);
-    if (value == NULL && json_error_code(&error) == json_error_out_of_memory)
+    if (size > FBY_JSON_SIZE_MAX)
+        return fby_error(FBY_EFORMAT, "%s: %zu bytes of JSON, more than the %u that are accepted",
+                         name, size, FBY_JSON_SIZE_MAX);
+    if (!memory_suffices(size))
         return fby_error(FBY_ENOMEM, "%s: no memory to read it", name);
+    json_t *value = json_loadb(text, size, JSON_REJECT_DUPLICATES | flags, &error);
     if (value == NULL)
         return fby_error(FBY_EFORMAT, "%s:%d: %s", name, error.line < 1 ? 1 : error.line,
                          fby_quote(quoted, error.text));

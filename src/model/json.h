@@ -16,7 +16,7 @@
 
 #include "base/status.h"
 
-/* Bytes of the largest configuration file that is read. */
+/* Bytes of the largest text that is read. */
 #define FBY_JSON_SIZE_MAX (4u << 20)
 
 /* Duplicate keys are refused. `flags` are jansson's: JSON_DECODE_INT_AS_REAL where integers may be

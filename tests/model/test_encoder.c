@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <sys/mman.h>
 
+#include <jansson.h>
+
 #include "model/reference_bert.h"
 
 static int mmap_calls, mmap_fails;
@@ -17,6 +19,54 @@ void *__wrap_mmap64(void *address, size_t size, int prot, int flags, int fd, off
         return MAP_FAILED;
     }
     return __real_mmap64(address, size, prot, flags, fd, offset);
+}
+
+/* Allocations of our code and of the JSON library, which is linked statically; but for those of its
+ * parser, which fby_json_parse() guards. */
+static int allocations, allocation_fails;
+static bool parsing;
+
+static bool allocation_ends(void)
+{
+    return !parsing && ++allocations == allocation_fails;
+}
+
+json_t *__real_json_loadb(const char *text, size_t size, size_t flags, json_error_t *error);
+json_t *__wrap_json_loadb(const char *text, size_t size, size_t flags, json_error_t *error);
+json_t *__wrap_json_loadb(const char *text, size_t size, size_t flags, json_error_t *error)
+{
+    parsing = true;
+    json_t *root = __real_json_loadb(text, size, flags, error);
+    parsing = false;
+    return root;
+}
+
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_malloc(size_t size)
+{
+    return allocation_ends() ? NULL : __real_malloc(size);
+}
+
+void *__real_calloc(size_t count, size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_calloc(size_t count, size_t size)
+{
+    return allocation_ends() ? NULL : __real_calloc(count, size);
+}
+
+void *__real_realloc(void *memory, size_t size);
+void *__wrap_realloc(void *memory, size_t size);
+void *__wrap_realloc(void *memory, size_t size)
+{
+    return allocation_ends() ? NULL : __real_realloc(memory, size);
+}
+
+char *__real_strdup(const char *text);
+char *__wrap_strdup(const char *text);
+char *__wrap_strdup(const char *text)
+{
+    return allocation_ends() ? NULL : __real_strdup(text);
 }
 
 /* ---- a whole directory: two-layer BERT, mean pooling, Dense, Normalize ---- */
@@ -353,6 +403,26 @@ static void a_mapping_that_fails_is_an_error_and_leaks_nothing(void **state)
     }
 }
 
+static void an_allocation_that_fails_is_an_error_and_leaks_nothing(void **state)
+{
+    (void)state;
+    bool failed = true;
+    temporary_text(dir, "config_sentence_transformers.json",
+                   "{\"prompts\": {\"query\": \"query: \"}, \"default_prompt_name\": \"query\"}");
+    for (int n = 1; failed; n++) {
+        fby_encoder *encoder;
+        allocations = 0;
+        allocation_fails = n;
+        fby_status status = fby_encoder_open(dir, FBY_ISA_C, "", &encoder);
+        failed = allocations >= n;
+        allocation_fails = 0;
+        if (status != (failed ? FBY_ENOMEM : FBY_OK))
+            fail_msg("allocation %d: status %d, \"%s\"", n, status, fby_last_error());
+        if (status == FBY_OK)
+            fby_encoder_close(encoder);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_model, remove_model)
 
 int main(void)
@@ -366,6 +436,7 @@ int main(void)
         TEST(a_directory_that_does_not_fit_together_is_refused),
         TEST(the_transformer_may_have_a_directory_of_its_own),
         TEST(a_mapping_that_fails_is_an_error_and_leaks_nothing),
+        TEST(an_allocation_that_fails_is_an_error_and_leaks_nothing),
     };
     return cmocka_run_group_tests_name("encoder", tests, NULL, NULL);
 }
