@@ -202,6 +202,13 @@ static fby_status run_round(struct bench *bench, struct work *work)
     return FBY_OK;
 }
 
+static double cpu_seconds(void)
+{
+    struct timespec used;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    return (double)used.tv_sec + (double)used.tv_nsec * 1e-9;
+}
+
 static double peak_rss_mb(void)
 {
     struct rusage usage;
@@ -209,34 +216,59 @@ static double peak_rss_mb(void)
     return (double)usage.ru_maxrss * 1024 / 1e6;
 }
 
+/* What each round gave. */
+struct rounds {
+    size_t count;
+    double texts_per_s[ROUNDS_MAX], tokens_per_s[ROUNDS_MAX], share[ROUNDS_MAX];
+    double cores[ROUNDS_MAX]; /* processor time over wall time */
+    struct work last;
+};
+
+static fby_status measure_round(struct bench *bench, struct rounds *rounds)
+{
+    double peak = fby_kernels_peak(bench->isa) * bench->info.threads;
+    double cpu = cpu_seconds();
+    struct work work = {0};
+    fby_status status = run_round(bench, &work);
+    if (status != FBY_OK)
+        return status;
+
+    size_t round = rounds->count++;
+    rounds->cores[round] = (cpu_seconds() - cpu) / work.seconds;
+    rounds->texts_per_s[round] = (double)work.texts / work.seconds;
+    rounds->tokens_per_s[round] = (double)work.tokens / work.seconds;
+    rounds->share[round] = work.flops / work.seconds / peak;
+    rounds->last = work;
+    return FBY_OK;
+}
+
 static void report_row(struct bench *bench, fby_report *report, const struct options *options,
-                       double *texts_per_s, double *tokens_per_s, double *share,
-                       const struct work *last)
+                       struct rounds *rounds)
 {
     const char *name = strrchr(options->file, '/');
-    size_t rounds = options->rounds;
+    size_t count = rounds->count;
 
     fby_sort(bench->call_ms, bench->call_count);
     fby_report_text(report, "file", name != NULL ? name + 1 : options->file);
     fby_report_uint(report, "batch", bench->batch);
     fby_report_uint(report, "threads", bench->info.threads);
     fby_report_text(report, "precision", bench->info.precision);
-    FBY_REPORT_SPREAD(report, "texts_per_s", fby_spread_of(texts_per_s, rounds));
-    FBY_REPORT_SPREAD(report, "tokens_per_s", fby_spread_of(tokens_per_s, rounds));
+    FBY_REPORT_SPREAD(report, "texts_per_s", fby_spread_of(rounds->texts_per_s, count));
+    FBY_REPORT_SPREAD(report, "tokens_per_s", fby_spread_of(rounds->tokens_per_s, count));
     fby_report_real(report, "p50_ms", fby_quantile(bench->call_ms, bench->call_count, 0.5));
     fby_report_real(report, "p99_ms", fby_quantile(bench->call_ms, bench->call_count, 0.99));
     fby_report_real(report, "peak_rss_mb", peak_rss_mb());
-    FBY_REPORT_SPREAD(report, "share_of_peak", fby_spread_of(share, rounds));
-    fby_report_uint(report, "repetitions", rounds);
-    fby_report_uint(report, "texts_a_round", last->texts);
-    fby_report_uint(report, "tokens_a_round", last->tokens);
+    FBY_REPORT_SPREAD(report, "share_of_peak", fby_spread_of(rounds->share, count));
+    fby_report_real(report, "cores_used", fby_spread_of(rounds->cores, count).median);
+    fby_report_uint(report, "repetitions", count);
+    fby_report_uint(report, "texts_a_round", rounds->last.texts);
+    fby_report_uint(report, "tokens_a_round", rounds->last.tokens);
     fby_report_row(report);
 }
 
 static fby_status measure(struct bench *bench, const struct options *options)
 {
-    double texts_per_s[ROUNDS_MAX], tokens_per_s[ROUNDS_MAX], share[ROUNDS_MAX];
-    struct work work = {0};
+    static struct rounds rounds;
     fby_report report;
 
     fby_status status = plan(bench, options);
@@ -248,17 +280,12 @@ static fby_status measure(struct bench *bench, const struct options *options)
         return fby_error(FBY_ENOMEM, "no memory for %zu timings", calls);
 
     fby_report_begin(&report, stdout, (fby_report_format)options->format, "embed", bench->info.isa);
-    for (size_t round = 0; round < options->rounds; round++) {
-        double peak = fby_kernels_peak(bench->isa) * bench->info.threads;
-        work = (struct work){0};
-        status = run_round(bench, &work);
+    while (rounds.count < options->rounds) {
+        status = measure_round(bench, &rounds);
         if (status != FBY_OK)
             return status;
-        texts_per_s[round] = (double)work.texts / work.seconds;
-        tokens_per_s[round] = (double)work.tokens / work.seconds;
-        share[round] = work.flops / work.seconds / peak;
     }
-    report_row(bench, &report, options, texts_per_s, tokens_per_s, share, &work);
+    report_row(bench, &report, options, &rounds);
     return fby_report_end(&report);
 }
 
@@ -330,7 +357,7 @@ const fby_cli_command fby_bench_embed = {
                "share_of_peak: a text of L tokens is L x (flops_per_token +\n"
                "flops_per_token_pair x L) operations (see forebay info); the peak is what one\n"
                "core reaches with the same instruction set, measured before each round, times\n"
-               "--threads.\n"
+               "--threads. cores_used below --threads: others had the processors meanwhile.\n"
                "\n"
                "Example:\n"
                "  forebay bench embed --file bench/texts/mixed.txt --threads 1 --json\n",

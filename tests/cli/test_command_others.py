@@ -118,6 +118,7 @@ class Bench(CommandTest):
             self.assertLessEqual(row[key], row[key + "_q3"])
         self.assertLessEqual(row["p50_ms"], row["p99_ms"])
         self.assertGreater(row["peak_rss_mb"], 0)
+        self.assertGreater(row["cores_used"], 0)
         self.assertTrue(row["cpu"] and row["isa"])
 
     def test_a_table_is_for_people(self):
