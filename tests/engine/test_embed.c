@@ -8,7 +8,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum { DIM = 384, TEXTS = 40, THREADS = 3 };
+enum { DIM = 384, TEXTS = 24, THREADS = 3 };
 
 static fby_model *model;
 static fby_text texts[TEXTS];
@@ -74,7 +74,7 @@ static void a_text_has_the_same_bits_in_any_batch_order_and_thread_count(void **
     fby_rng rng = fby_rng_from_env();
     static float vectors[TEXTS][DIM];
 
-    for (int round = 0; round < 12; round++) {
+    for (int round = 0; round < 8; round++) {
         fby_text batch[TEXTS];
         size_t from[TEXTS], count = 1 + fby_rng_below(&rng, TEXTS);
         for (size_t i = 0; i < count; i++) {
@@ -98,7 +98,7 @@ struct caller {
 static void *call(void *argument)
 {
     struct caller *caller = argument;
-    for (int i = 0; i < 3 && caller->status == FBY_OK; i++)
+    for (int i = 0; i < 2 && caller->status == FBY_OK; i++)
         caller->status = fby_embed(model, texts, TEXTS, NULL, caller->vectors[0], NULL);
     return NULL;
 }
@@ -106,7 +106,7 @@ static void *call(void *argument)
 static void several_threads_embed_at_once(void **state)
 {
     (void)state;
-    enum { CALLERS = 5 };
+    enum { CALLERS = 4 };
     struct caller *callers = calloc(CALLERS, sizeof *callers);
     for (int i = 0; i < CALLERS; i++)
         assert_int_equal(pthread_create(&callers[i].thread, NULL, call, &callers[i]), 0);
