@@ -43,7 +43,7 @@ static inline char *test_read(const char *dir, const char *name, size_t *size)
     char path[4096];
     if (dir == NULL)
         fail_msg("no directory for %s", name);
-    snprintf(path, sizeof path, "%s/%s", dir, name);
+    snprintf(path, sizeof path, "%s/%s", dir != NULL ? dir : "", name);
     FILE *file = fopen(path, "rb");
     if (file == NULL)
         fail_msg("%s cannot be read", path);
@@ -63,7 +63,7 @@ static inline char *test_replace(const char *text, const char *old, const char *
 {
     const char *at = strstr(text, old);
     if (at == NULL)
-        fail_msg("no %s to replace", old);
+        fail_msg("a string to replace is not there");
     size_t size = strlen(text) - strlen(old) + strlen(new) + 1;
     char *out = malloc(size);
     assert_non_null(out);
