@@ -82,6 +82,21 @@ static fby_status normalized_form(const fby_tokenizer *t, const char *content, s
     return FBY_OK;
 }
 
+/* What is looked for in the raw text: `content` itself. */
+static fby_status raw_form(const fby_tokenizer *t, const char *content, size_t size,
+                           collected *form)
+{
+    *form = (collected){.unicode = &t->unicode};
+    uint32_t length;
+    for (size_t at = 0; at < size; at += length) {
+        int32_t c = fby_utf8_decode((const unsigned char *)content + at, size - at, &length);
+        if (c < 0 || c == FBY_UTF8_REPLACEMENT) /* what stands for invalid bytes of a text */
+            return fby_error(FBY_EUNSUPPORTED, "an added token with U+FFFD");
+        collect(form, (uint32_t)c, fby_unicode_flags(&t->unicode, (uint32_t)c));
+    }
+    return FBY_OK;
+}
+
 static fby_status added_reserve(fby_tokenizer *t)
 {
     if (t->added_count < t->added_capacity)
@@ -119,26 +134,22 @@ fby_status fby_tokenizer_add_token(fby_tokenizer *t, uint32_t id, const char *co
         return status;
 
     collected form;
-    const void *bytes = content;
-    if (normalized) {
-        status = normalized_form(t, content, size, &form);
-        if (status != FBY_OK)
-            return status;
-        bytes = form.bytes;
-        size = form.size;
-        t->added_spaces |= form.spaces;
-        t->added_single_word |= single_word;
-    }
+    status =
+        normalized ? normalized_form(t, content, size, &form) : raw_form(t, content, size, &form);
+    if (status != FBY_OK)
+        return status;
     uint32_t index = t->added_count, existing;
-    status = fby_trie_add(&t->added_trie, normalized ? FBY_ADDED_NORMALIZED : FBY_ADDED_RAW, bytes,
-                          size, index, &existing);
+    status = fby_trie_add(&t->added_trie, normalized ? FBY_ADDED_NORMALIZED : FBY_ADDED_RAW,
+                          form.bytes, form.size, index, &existing);
     if (status != FBY_OK)
         return status;
     if (existing != index)
         return fby_error(FBY_EUNSUPPORTED, "the same text as the added token of id %u",
                          t->added[existing].id);
     t->added[t->added_count++] = (fby_added_token){id, single_word, normalized};
+    t->added_spaces |= form.spaces;
     t->added_normalized |= normalized;
+    t->added_single_word |= normalized && single_word;
     if (!normalized)
         t->added_first[(unsigned char)content[0]] = true;
     return FBY_OK;

@@ -35,7 +35,8 @@ enum { FBY_BYTE_WORD, FBY_BYTE_SPACE, FBY_BYTE_PUNCT, FBY_BYTE_DROP, FBY_BYTE_LO
 /*
  * A string that is found in the text before anything is done to it, or in its
  * normalized form. Its lstrip and rstrip, which take white space beside it,
- * change no id: white space parts words and then goes.
+ * change no id where no added token holds white space: it parts words and then
+ * goes. Both together are refused.
  */
 typedef struct fby_added_token {
     uint32_t id;
@@ -55,7 +56,7 @@ struct fby_tokenizer {
     fby_trie added_trie;    /* values: indices of `added` */
     bool added_normalized;  /* some are */
     bool added_single_word; /* some normalized ones are */
-    bool added_spaces;      /* some normalized ones hold white space */
+    bool added_spaces;      /* some hold white space */
 
     uint32_t before[FBY_TEMPLATE_MAX], after[FBY_TEMPLATE_MAX];
     uint32_t before_count, after_count;

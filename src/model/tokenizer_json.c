@@ -289,18 +289,16 @@ static fby_status read_added_tokens(const char *name, const json_t *root, fby_to
             status = read_added(&p, &token);
         if (status != FBY_OK)
             return status;
-        strips |= !token.normalized && (token.lstrip || token.rstrip);
+        strips |= token.lstrip || token.rstrip;
         status = fby_tokenizer_add_token(t, token.id, token.content, strlen(token.content),
                                          token.single_word, token.normalized);
         if (status != FBY_OK)
             return fby_error_prefix(status, "%s", p.place);
     }
-    /* White space that one takes could be a part of the other. */
+    /* The white space that one takes could be a part of another. */
     if (strips && t->added_spaces)
         return fby_error(FBY_EUNSUPPORTED,
-                         "%s: added_tokens: lstrip or rstrip beside a normalized token with white "
-                         "space",
-                         name);
+                         "%s: added_tokens: lstrip or rstrip, and one with white space", name);
     return FBY_OK;
 }
 

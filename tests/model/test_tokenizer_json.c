@@ -239,6 +239,10 @@ static void what_it_cannot_do_is_refused_by_its_key(void **state)
          "normalizes to nothing"},
         {"\"content\": \"new york\"", "\"content\": \"\"", FBY_EUNSUPPORTED, "added_tokens[1]"},
         {"\"lstrip\": false", "\"lstrip\": true", FBY_EUNSUPPORTED, "lstrip"},
+        {"\"content\": \"new york\", \"single_word\": false, \"lstrip\": false",
+         "\"content\": \"new york\", \"single_word\": false, \"lstrip\": true", FBY_EUNSUPPORTED,
+         "lstrip"},
+        {"\"content\": \"[CLS]\"", "\"content\": \"\ufffd\"", FBY_EFORMAT, "added_tokens[0]"},
         {"\"added_tokens\": [", "\"added_tokens\": [7,", FBY_EFORMAT, "added_tokens[0]"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
