@@ -4,7 +4,7 @@
     demo.py build/forebay
 
 How alike some sentences are, how fast the project's own documents are embedded,
-and what to try next. Standard library only.
+two questions answered over them, and what to try next. Standard library only.
 """
 import json
 import pathlib
@@ -19,6 +19,10 @@ SENTENCES = [
     "A woman holds an infant.",
     "Interest rates rose again in March.",
     "The central bank made borrowing dearer.",
+]
+QUESTIONS = [
+    "what happens to a file when the disk is full?",
+    "how does a thread wait without burning the processor?",
 ]
 
 
@@ -79,12 +83,21 @@ def show_speed(command):
           f" the {point['isa']} units of this processor can do")
 
 
+def show_search(command):
+    index = ROOT / "build" / "documents.index"
+    for question in QUESTIONS:
+        print(f"\nAsked of this project's documents: {question}\n", flush=True)
+        subprocess.run([command, "search", "--top", "1", "--index", index, question,
+                        "docs", "README.md", "SECURITY.md"], cwd=ROOT)
+
+
 def show_next():
     print("""
 What to try next:
 
   build/forebay embed < lines.txt > vectors.jsonl     a vector a line of text
   build/forebay embed -o vectors.npy lines.txt        for numpy.load()
+  build/forebay search 'your question' ~/notes        the passages that answer it
   build/forebay tokenize --pieces <<< "Hello world"   what the model sees
   build/forebay info                                  the model and this machine
   build/forebay --help                                everything else""")
@@ -94,6 +107,7 @@ def main():
     command = str(pathlib.Path(sys.argv[1]).resolve())
     show_likeness(command)
     show_speed(command)
+    show_search(command)
     show_next()
 
 
