@@ -149,14 +149,16 @@ static void use_it_in_the_child(void)
 static void a_fork_in_a_storm_of_threads_leaves_a_child_that_can_allocate(void **state)
 {
     (void)state;
-    if (FBY_TSAN)
-        skip(); /* its runtime does not start threads in a child of a threaded process */
+    /* TSan starts no threads in a child of a threaded process; under ASan every call is libc's, and
+     * its runtime may fork with a lock of its own held. */
+    if (FBY_TSAN || FBY_ASAN)
+        skip();
     pthread_t threads[THREADS];
     atomic_store(&stop, false);
     for (int i = 0; i < THREADS; i++)
         assert_int_equal(
             pthread_create(&threads[i], NULL, allocate_forever, (void *)(uintptr_t)(i + 1)), 0);
-    for (int i = 0; i < (FBY_ASAN ? 3 : 12); i++) {
+    for (int i = 0; i < 12; i++) {
         int status;
         pid_t child = fork();
         assert_true(child >= 0);
