@@ -190,7 +190,10 @@ static void product(const fby_linear *linear, fby_activation activation, const f
 
     if (rows == 0)
         return;
-    const size_t prefetch_step = stride * sizeof(float) / ((size_t)tiles * linear->k) + 1;
+    /* Beyond a line a step the hardware's prefetcher does better: a single tile of 14 rows,
+     * 75 -> 86 GFLOP/s. */
+    const size_t pace = stride * sizeof(float) / ((size_t)tiles * linear->k) + 1;
+    const size_t prefetch_step = fby_min_size(pace, 64);
     for (uint32_t column = 0; column < linear->n; column += PANEL, panel += stride) {
         uint32_t columns = fby_min_u32(PANEL, linear->n - column);
         uint32_t row = 0;
