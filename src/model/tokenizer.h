@@ -50,9 +50,10 @@ typedef struct fby_encoding {
 } fby_encoding;
 
 /*
- * Writes at most `capacity` ids, the first of the result, to `ids`; 0 only counts.
- * Where ids go from the left, capacity is 0 or at least the limit. `prefix` (a prompt; may be
- * empty) and `text` are tokenised as one concatenated text.
+ * Writes at most `capacity` ids, the first of the result, to `ids`; a capacity
+ * of 0 only counts. Where ids go from the left, capacity is 0 or at least the
+ * limit. `prefix` (a prompt; may be empty) and `text` are tokenised as one
+ * concatenated text. Takes some 13 KiB of stack, whatever the text.
  */
 void fby_tokenizer_encode(const fby_tokenizer *tokenizer, const char *prefix, size_t prefix_size,
                           const char *text, size_t size, const fby_encode_options *options,

@@ -514,7 +514,7 @@ void fby_tokenizer_encode(const fby_tokenizer *t, const char *prefix, size_t pre
     e.end = e.spans[0].end;
     e.word_size = 0;
     e.extra = 0;
-    e.ids = ids + fby_min_size(before, capacity);
+    e.ids = capacity > before ? ids + before : ids;
     e.count = 0;
     e.room = fby_min_size(text_limit, capacity > before ? capacity - before : 0);
     e.ring = 0;

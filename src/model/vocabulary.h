@@ -17,6 +17,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/status.h"
 #include "model/trie.h"
 
@@ -97,6 +98,7 @@ static inline bool fby_vocabulary_word(const fby_vocabulary *vocabulary, const u
 {
     /* Without a branch: the length of a word is hard to foretell. */
     uint64_t key[2];
+    fby_assert_debug(size > 0 && size <= FBY_WORD_HASHED);
     memcpy(key, word, sizeof key);
     key[0] &= UINT64_MAX >> (size < 8 ? 64 - 8 * size : 0);
     key[1] &= size > 8 ? UINT64_MAX >> (128 - 8 * size) : 0;

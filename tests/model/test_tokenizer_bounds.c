@@ -132,6 +132,23 @@ static void without_a_limit_the_first_ids_that_fit_are_written_and_all_are_count
     fby_tokenizer_close(tokenizer);
 }
 
+static void a_capacity_of_0_only_counts(void **state)
+{
+    (void)state;
+    tokenizer = test_tokenizer();
+    for (int left = 0; left < 2; left++) {
+        fby_encode_options options = {.limit = 4, .left = left, .full_count = true};
+        fby_encoding encoding = test_encode(tokenizer, "one two three", 13, &options, NULL, 0);
+        assert_int_equal(encoding.count, 4);
+        assert_int_equal(encoding.full_count, 5);
+        assert_true(encoding.truncated);
+        options.limit = 0;
+        encoding = test_encode(tokenizer, "one two three", 13, &options, NULL, 0);
+        assert_int_equal(encoding.count, 5);
+    }
+    fby_tokenizer_close(tokenizer);
+}
+
 static void a_limit_below_the_special_tokens_cuts_them_too(void **state)
 {
     (void)state;
@@ -177,6 +194,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(encoding_allocates_nothing_and_needs_little_stack),
         cmocka_unit_test(without_a_limit_the_first_ids_that_fit_are_written_and_all_are_counted),
+        cmocka_unit_test(a_capacity_of_0_only_counts),
         cmocka_unit_test(a_limit_below_the_special_tokens_cuts_them_too),
         cmocka_unit_test(reading_stops_soon_after_the_limit_unless_all_is_to_be_counted),
     };
