@@ -32,7 +32,8 @@
  *   R2 -> G2  a member's copy, before its slot is written again
  *   R1 -> C3  what a consumer did, for those that come after it in a chain
  *   G3 -> G4  what one producer learnt of the slots let go, for the others
- *   W1 -> W2  an event (or the alert), for a thread about to sleep
+ *   W1 -> W2  an event, for a thread about to sleep
+ *   W3 -> W4  what was published before an alert, for those whose wait it ends
  */
 #ifndef FOREBAY_DISRUPTOR_H
 #define FOREBAY_DISRUPTOR_H

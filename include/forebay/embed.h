@@ -52,10 +52,11 @@ typedef struct fby_model_options {
     const char *cache_dir; /* packed weights; NULL: $XDG_CACHE_HOME/forebay or
                             * ~/.cache/forebay; "": packed in memory, nothing written */
     uint32_t max_jobs;     /* submitted and not yet freed, at most; 0: 64 */
+    uint32_t reserved;     /* 0 */
 } fby_model_options;
 #define FBY_MODEL_OPTIONS_INIT                                                                     \
     {                                                                                              \
-        sizeof(fby_model_options), FBY_PRECISION_F32, 0, NULL, 0                                   \
+        sizeof(fby_model_options), FBY_PRECISION_F32, 0, NULL, 0, 0                                \
     }
 
 /*
@@ -138,7 +139,7 @@ typedef struct fby_embed_options {
 /*
  * Writes row i of `vectors`, shape (count, dimensions or dim), for texts[i];
  * infos[i] too unless `infos` is NULL. Blocks until done, the calling thread
- * working too. On failure (the message names the text's number) the contents of
+ * working too. On failure (where a text was refused, the message names its number) the contents of
  * `vectors` and `infos` are unspecified.
  */
 FBY_API fby_status fby_embed(fby_model *model, const fby_text *texts, size_t count,
@@ -148,8 +149,12 @@ FBY_API fby_status fby_embed(fby_model *model, const fby_text *texts, size_t cou
 /*
  * The same without waiting: texts, their bytes, vectors and infos must stay
  * until the job is done; options need not. `done`, unless NULL, is called once,
- * from a thread of the model (for no texts at all, from this one), with the
- * job's status, and must not block.
+ * from a thread of the model (for no texts at all, and for a job cancelled
+ * before it began, from the caller's), with the job's status, and must not block.
+ * Poll and wait give the job's status from then on.
+ *
+ * Jobs run in the order they were submitted, as far as there are threads: one
+ * text behind a long job waits for a thread to be done with it.
  * FBY_EAGAIN when max_jobs are unfinished or not yet freed.
  */
 typedef void fby_job_done(fby_job *job, fby_status status, void *context);

@@ -195,20 +195,25 @@ static fby_status retire_oldest(struct stream *stream)
 }
 
 /* After a stop: keeps the batches that were done, in order, drops the rest. After a failure: drops
- * them all, and the message stays. */
-static void drain(struct stream *stream, bool keep)
+ * them all, and the message stays. Returns `status`, or what went wrong with a row to be kept. */
+static fby_status drain(struct stream *stream, fby_status status)
 {
+    bool keep = status == FBY_ECANCELED;
     for (unsigned i = 0; i < stream->in_flight; i++)
         fby_job_cancel(stream->batches[(stream->oldest + i) % BATCHES].job);
     while (stream->in_flight > 0) {
         if (keep) {
-            keep = retire_oldest(stream) == FBY_OK;
+            fby_status retired = retire_oldest(stream);
+            keep = retired == FBY_OK;
+            if (retired != FBY_OK)
+                status = retired;
             continue;
         }
         empty(&stream->batches[stream->oldest]);
         stream->oldest = (stream->oldest + 1) % BATCHES;
         stream->in_flight--;
     }
+    return status;
 }
 
 static fby_status run(struct stream *stream)
@@ -284,7 +289,7 @@ fby_status fby_embed_stream(fby_model *model, const fby_embed_options *options, 
         status = make_batches(stream);
     if (status == FBY_OK)
         status = run(stream);
-    drain(stream, status == FBY_ECANCELED);
+    status = drain(stream, status);
     free_stream(stream);
     return status;
 }

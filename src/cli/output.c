@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -116,10 +117,17 @@ fby_status fby_output_flush(fby_output *output)
 {
     size_t done = 0;
 
+    if (output->broken) /* part of the buffer has gone out: what follows would not fit on */
+        return fby_error(FBY_EIO, "%s: an earlier write failed", output->name);
     while (done < output->used) {
         ssize_t put = write(output->fd, output->buffer + done, output->used - done);
-        if (put < 0 && errno != EINTR)
+        if (put < 0 && errno == EAGAIN) {
+            struct pollfd writable = {.fd = output->fd, .events = POLLOUT};
+            poll(&writable, 1, -1);
+        } else if (put < 0 && errno != EINTR) {
+            output->broken = true;
             return failed(output);
+        }
         if (put > 0)
             done += (size_t)put;
     }

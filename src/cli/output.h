@@ -32,6 +32,7 @@ typedef struct fby_output {
     bool terminal;
     off_t start;      /* of a regular one: where our first byte is */
     uint64_t written; /* bytes, those in the buffer included */
+    bool broken;      /* a write failed: nothing more goes out */
     char *buffer;
     size_t used;
 } fby_output;

@@ -106,8 +106,7 @@ fby_status fby_job_wait(fby_job *job, uint32_t timeout_ms)
 
 void fby_job_cancel(fby_job *job)
 {
-    /* Nothing is read through the flag; the lock orders what follows it. */
-    atomic_store_explicit(&job->cancel, true, memory_order_relaxed);
+    fby_engine_cancel(job);
 }
 
 void fby_job_free(fby_job *job)

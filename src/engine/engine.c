@@ -2,6 +2,7 @@
 #include "engine/engine.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -86,6 +87,8 @@ static void give_context(fby_engine *engine, fby_context *context)
 static void finish(fby_engine *engine, fby_job *job)
 {
     if (job->done != NULL) {
+        job->state = FBY_JOB_CALLING;
+        pthread_cond_broadcast(&job->finished);
         pthread_mutex_unlock(&engine->lock);
         job->done(job, job->status, job->context);
         pthread_mutex_lock(&engine->lock);
@@ -195,13 +198,28 @@ fby_status fby_engine_wait(fby_job *job, uint32_t timeout_ms)
     int late = timeout_ms == 0 ? ETIMEDOUT : 0;
 
     pthread_mutex_lock(&engine->lock);
-    while (job->state != FBY_JOB_DONE && late != ETIMEDOUT)
+    while (job->state == FBY_JOB_RUNNING && late != ETIMEDOUT)
         late = timeout_ms == UINT32_MAX
                    ? pthread_cond_wait(&job->finished, &engine->lock)
                    : pthread_cond_timedwait(&job->finished, &engine->lock, &deadline);
-    fby_status status = job->state == FBY_JOB_DONE ? fby_job_result(job) : FBY_EAGAIN;
+    fby_status status = job->state != FBY_JOB_RUNNING ? fby_job_result(job) : FBY_EAGAIN;
     pthread_mutex_unlock(&engine->lock);
     return status;
+}
+
+void fby_engine_cancel(fby_job *job)
+{
+    fby_engine *engine = job->engine;
+    /* Nothing is read through the flag; the lock orders what follows it. */
+    atomic_store_explicit(&job->cancel, true, memory_order_relaxed);
+
+    pthread_mutex_lock(&engine->lock);
+    if (job->queued && job->active == 0) { /* no context would look at the flag for a while */
+        dequeue(job);
+        fby_job_fail(job, fby_error(FBY_ECANCELED, "cancelled"), 0);
+        finish(engine, job);
+    }
+    pthread_mutex_unlock(&engine->lock);
 }
 
 void fby_engine_release(fby_job *job)
@@ -250,17 +268,33 @@ static fby_status create_jobs(fby_engine *engine, uint32_t max_jobs)
     return FBY_OK;
 }
 
+/* The program's signals are for its own threads: a worker takes none but those of its own faults.
+ */
+static void block_signals(sigset_t *before)
+{
+    sigset_t set;
+    sigfillset(&set);
+    sigdelset(&set, SIGSEGV);
+    sigdelset(&set, SIGBUS);
+    sigdelset(&set, SIGFPE);
+    sigdelset(&set, SIGILL);
+    pthread_sigmask(SIG_SETMASK, &set, before);
+}
+
 static fby_status create_threads(fby_engine *engine, uint32_t threads)
 {
     engine->threads = calloc(threads, sizeof *engine->threads);
     if (engine->threads == NULL)
         return fby_error(FBY_ENOMEM, "no memory for %u threads", threads);
-    for (; engine->thread_count < threads; engine->thread_count++) {
-        int failed = pthread_create(&engine->threads[engine->thread_count], NULL, worker, engine);
-        if (failed)
-            return fby_error_errno(FBY_ENOMEM, failed, "starting worker %u of %u",
-                                   engine->thread_count + 1, threads);
-    }
+    sigset_t before;
+    int failed = 0;
+    block_signals(&before);
+    for (; failed == 0 && engine->thread_count < threads; engine->thread_count += failed == 0)
+        failed = pthread_create(&engine->threads[engine->thread_count], NULL, worker, engine);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (failed != 0)
+        return fby_error_errno(FBY_ENOMEM, failed, "starting worker %u of %u",
+                               engine->thread_count + 1, threads);
     return FBY_OK;
 }
 

@@ -29,7 +29,10 @@ fby_status fby_engine_submit(fby_engine *engine, const fby_request *request, fby
 /* FBY_EAGAIN if `job` is not done within `timeout_ms`. */
 fby_status fby_engine_wait(fby_job *job, uint32_t timeout_ms);
 
-/* Waits until `job` is done and gives it back. */
+/* Ends a job that nobody works on at once, another at its next layer. */
+void fby_engine_cancel(fby_job *job);
+
+/* Waits until `job` is done, its callback too, and gives it back. */
 void fby_engine_release(fby_job *job);
 
 #endif

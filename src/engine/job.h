@@ -39,7 +39,12 @@ typedef struct fby_request {
     bool strict_utf8;
 } fby_request;
 
-typedef enum fby_job_state { FBY_JOB_FREE, FBY_JOB_RUNNING, FBY_JOB_DONE } fby_job_state;
+typedef enum fby_job_state {
+    FBY_JOB_FREE,
+    FBY_JOB_RUNNING,
+    FBY_JOB_CALLING, /* ended; `done` is being called */
+    FBY_JOB_DONE
+} fby_job_state;
 
 struct fby_job {
     /* Constant while the job runs. */

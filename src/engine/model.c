@@ -109,5 +109,7 @@ fby_status fby_model_get_info(const fby_model *model, fby_model_info *out)
         .flops_per_token_pair = info->flops_per_token_pair,
     };
     memcpy(out, &full, fby_min_size(given, sizeof full));
+    if (given > sizeof full)
+        memset((char *)out + sizeof full, 0, given - sizeof full);
     return FBY_OK;
 }

@@ -126,8 +126,9 @@ fby_status fby_disruptor_claim_slow_(fby_disruptor *disruptor, uint32_t count, u
 void fby_disruptor_wake_(fby_disruptor *disruptor, uint32_t count)
 {
     const struct fby_disruptor_slow_ *slow = disruptor->slow_;
-    /* With one group and nobody else, an event wants one member; else everybody may be meant. */
-    bool all = slow->consumer_count > 0 || slow->group_count > 1;
+    /* With one producer, one group and nobody else, an event wants one member. Several producers
+     * publish out of order: a wake-up may find nothing yet, and must not have been the only one. */
+    bool all = disruptor->multi_ || slow->consumer_count > 0 || slow->group_count > 1;
     fby_waiting_wake(&disruptor->sleepers_, &disruptor->epoch_, all ? UINT32_MAX : count);
 }
 
@@ -176,11 +177,12 @@ uint32_t fby_consumer_wait(fby_consumer *consumer, uint64_t timeout_ns, uint64_t
 
     for (;;) {
         uint32_t count = fby_consumer_poll(consumer, sequence);
-        if (count != 0 || !fby_waiting_more(&waiting, &disruptor->sleepers_, &disruptor->epoch_,
-                                            &disruptor->alerted_)) {
-            fby_waiting_end(&waiting, &disruptor->sleepers_);
-            return count;
-        }
+        if (count == 0 && fby_waiting_more(&waiting, &disruptor->sleepers_, &disruptor->epoch_,
+                                           &disruptor->alerted_))
+            continue;
+        fby_waiting_end(&waiting, &disruptor->sleepers_);
+        /* Once more: what was published before an alert is seen after it. */
+        return count != 0 ? count : fby_consumer_poll(consumer, sequence);
     }
 }
 
@@ -269,12 +271,13 @@ uint32_t fby_group_wait(fby_group *group, uint64_t budget, void *events, uint32_
                                           &disruptor->alerted_));
     __atomic_fetch_sub(&group->waiting, 1, __ATOMIC_RELAXED);
     fby_waiting_end(&waiting, &disruptor->sleepers_);
-    return count;
+    return count != 0 ? count : claim_shared(group, 0, budget, events, max);
 }
 
 void fby_disruptor_alert(fby_disruptor *disruptor)
 {
-    __atomic_store_n(&disruptor->alerted_, 1, __ATOMIC_RELAXED); /* W1 follows in the wake-up */
+    /* W3, with W4: what this thread has published. */
+    __atomic_store_n(&disruptor->alerted_, 1, __ATOMIC_RELEASE);
     fby_waiting_wake(&disruptor->sleepers_, &disruptor->epoch_, UINT32_MAX);
 }
 

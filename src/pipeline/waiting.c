@@ -30,7 +30,8 @@ static void sleep_on(uint32_t *epoch, uint32_t expected, uint64_t deadline_ns)
 
 static bool over(fby_waiting *waiting, const uint32_t *alerted)
 {
-    if (__atomic_load_n(alerted, __ATOMIC_RELAXED) != 0)
+    /* W4, with W3. */
+    if (__atomic_load_n(alerted, __ATOMIC_ACQUIRE) != 0)
         return true;
     /* The clock costs more than a pause: look at it seldom while spinning. */
     if (waiting->deadline_ns == UINT64_MAX || (waiting->turns < SPIN_TURNS && waiting->turns % 16))

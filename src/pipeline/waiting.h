@@ -18,6 +18,8 @@
  * check and sleep `epoch` stands guard: the waker changes it first, and the
  * kernel does not let a thread sleep on a word that has changed.
  * tests/spin/waiting.pml is this as a model.
+ *
+ * An alert (W3 -> W4) ends a wait; the waiter checks a last time after it.
  */
 #ifndef FBY_PIPELINE_WAITING_H
 #define FBY_PIPELINE_WAITING_H

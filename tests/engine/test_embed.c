@@ -304,6 +304,30 @@ static void a_cancelled_job_stops(void **state)
     free(vectors);
 }
 
+static void a_job_cancelled_before_it_began_does_not_wait_for_others(void **state)
+{
+    (void)state;
+    enum { MANY = 3000 };
+    fby_text *many = malloc(MANY * sizeof *many);
+    float *vectors = malloc((size_t)MANY * DIM * sizeof(float)), vector[DIM];
+    for (int i = 0; i < MANY; i++)
+        many[i] = text_of("one of very many texts that will never all be embedded");
+    fby_job *first, *second;
+    assert_int_equal(fby_embed_submit(model, many, MANY, NULL, vectors, NULL, NULL, NULL, &first),
+                     FBY_OK);
+    assert_int_equal(fby_job_wait(first, 20), FBY_EAGAIN); /* every context is at it by now */
+    assert_int_equal(fby_embed_submit(model, texts, 1, NULL, vector, NULL, NULL, NULL, &second),
+                     FBY_OK);
+    fby_job_cancel(second);
+    assert_int_equal(fby_job_poll(second), FBY_ECANCELED);
+    fby_job_free(second);
+    assert_int_equal(fby_job_poll(first), FBY_EAGAIN);
+    fby_job_cancel(first);
+    fby_job_free(first);
+    free(many);
+    free(vectors);
+}
+
 static void a_finished_job_is_not_cancelled(void **state)
 {
     (void)state;
@@ -399,6 +423,7 @@ int main(void)
         cmocka_unit_test(no_texts_are_done_at_once),
         cmocka_unit_test(submitted_jobs_give_the_same_vectors_and_call_back_once),
         cmocka_unit_test(a_cancelled_job_stops),
+        cmocka_unit_test(a_job_cancelled_before_it_began_does_not_wait_for_others),
         cmocka_unit_test(a_finished_job_is_not_cancelled),
         cmocka_unit_test(tokens_can_be_counted_and_named),
         cmocka_unit_test(a_short_array_gets_the_first_ids_and_the_full_count),
