@@ -105,9 +105,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             need((uintptr_t)s->block % ((size_t)1 << data[at] / 8 % 17) == 0);
             break;
         case 4:
-            if (s->block == NULL || s->scoped == scoped)
+            if (s->block == NULL || s->scoped == scoped) {
                 resize(s, index, bytes);
-            s->scoped = scoped;
+                s->scoped = scoped;
+            }
             break;
         case 5:
             drop(s, index);
