@@ -23,6 +23,10 @@ fby_status fby_pages_map(size_t size, void **pages)
         (void)madvise(map, size, MADV_HUGEPAGE); /* an advice: plain pages do as well */
     for (size_t at = 0; at < size; at += PAGE)
         *(_Atomic unsigned char *)(map + at) = 0;
+    /* What is huge stays so. But khugepaged shall not collect the small pages at the edges later:
+     * it unmaps them meanwhile, and whoever reads them then faults. */
+    if (size >= HUGE_PAGE)
+        (void)madvise(map, size, MADV_NOHUGEPAGE);
     *pages = map;
     return FBY_OK;
 }
