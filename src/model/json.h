@@ -16,11 +16,12 @@
 
 #include "base/status.h"
 
-/* Bytes of the largest text that is read. */
+/* Bytes of the largest file that fby_json_load() reads. */
 #define FBY_JSON_SIZE_MAX (4u << 20)
 
-/* Duplicate keys are refused. `flags` are jansson's: JSON_DECODE_INT_AS_REAL where integers may be
- * beyond 64 bits. FBY_EFORMAT with "`name`:LINE: what is wrong"; json_decref() ends the value. */
+/* `size` is bounded by the caller. Duplicate keys are refused. `flags` are jansson's:
+ * JSON_DECODE_INT_AS_REAL where integers may be beyond 64 bits. FBY_EFORMAT with "`name`:LINE: what
+ * is wrong"; json_decref() ends the value. */
 fby_status fby_json_parse(const char *name, const char *text, size_t size, size_t flags,
                           json_t **root);
 

@@ -14,9 +14,6 @@
 #include "model/file.h"
 #include "model/json.h"
 
-_Static_assert(FBY_SAFETENSORS_HEADER_MAX <= FBY_JSON_SIZE_MAX,
-               "a header that is accepted is read");
-
 struct fby_safetensors {
     json_t *header; /* owns the names */
     size_t count;

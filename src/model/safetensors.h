@@ -22,7 +22,7 @@
 
 #define FBY_TENSOR_RANK_MAX 8
 /* Bytes of the largest header; 30,000 tensors fit. */
-#define FBY_SAFETENSORS_HEADER_MAX (4u << 20) /* FBY_JSON_SIZE_MAX */
+#define FBY_SAFETENSORS_HEADER_MAX (4u << 20)
 
 typedef enum fby_dtype { FBY_DTYPE_F32, FBY_DTYPE_F16, FBY_DTYPE_BF16, FBY_DTYPE_OTHER } fby_dtype;
 
