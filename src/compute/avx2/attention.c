@@ -234,37 +234,99 @@ static void score(const head *h, uint32_t query, uint32_t rows, uint32_t count)
     }
 }
 
-/* scores (count) become weights; returns what the earlier blocks' weights are worth now. */
-static float weigh(const head *h, float *scores, uint32_t query, uint32_t count, bool first)
+FBY_INLINE __m256 meet(__m256 a, __m256 b, const bool sum)
 {
-    const uint32_t last = (count - 1) / 8 * 8;
-    const __m256 exist = _mm256_castsi256_ps(fby_avx2_lanes(count - last));
-    const __m256 least = _mm256_set1_ps(-INFINITY);
-    __m256 tail = _mm256_blendv_ps(least, _mm256_loadu_ps(scores + last), exist);
-    __m256 largest = least;
+    return sum ? _mm256_add_ps(a, b) : _mm256_max_ps(a, b);
+}
+
+/* In each half: a's pairs met in the low quarter, b's in the high one. */
+FBY_INLINE __m256 fold_pairs(__m256 a, __m256 b, const bool sum)
+{
+    return meet(_mm256_shuffle_ps(a, b, 0x44), _mm256_shuffle_ps(a, b, 0xee), sum);
+}
+
+FBY_INLINE __m256 fold_neighbours(__m256 a, __m256 b, const bool sum)
+{
+    return meet(_mm256_shuffle_ps(a, b, 0x88), _mm256_shuffle_ps(a, b, 0xdd), sum);
+}
+
+/* Lane i is the sum, or the largest, of rows[i]'s lanes, in one order for all: lane l and l + 2
+ * of each half, then neighbours, then the halves. */
+FBY_INLINE __m256 fold(const __m256 rows[8], const bool sum)
+{
+    __m256 low =
+        fold_neighbours(fold_pairs(rows[0], rows[1], sum), fold_pairs(rows[2], rows[3], sum), sum);
+    __m256 high =
+        fold_neighbours(fold_pairs(rows[4], rows[5], sum), fold_pairs(rows[6], rows[7], sum), sum);
+    return meet(_mm256_permute2f128_ps(low, high, 0x20), _mm256_permute2f128_ps(low, high, 0x31),
+                sum);
+}
+
+/* What a tile's weights do to its rows of out: the old ones times `rescale`, at the end `finish`.
+ */
+typedef struct factors {
+    float rescale[8], finish[8];
+} factors;
+
+/* What is beyond `exist` in the last vector counts as minus infinity, so weighs 0. */
+static __m256 last_of(const float *scores, uint32_t last, __m256 exist)
+{
+    return _mm256_blendv_ps(_mm256_set1_ps(-INFINITY), _mm256_loadu_ps(scores + last), exist);
+}
+
+static __m256 largest_of(const float *scores, uint32_t last, __m256 exist)
+{
+    __m256 largest = last_of(scores, last, exist);
     for (uint32_t i = 0; i < last; i += 8)
         largest = _mm256_max_ps(largest, _mm256_loadu_ps(scores + i));
-    float maximum = fby_avx2_largest(_mm256_max_ps(largest, tail)), rescale = 0.0f, before = 0.0f;
-    if (!first) {
-        float old = h->maximum[query];
-        maximum = old > maximum ? old : maximum;
-        rescale = _mm256_cvtss_f32(fby_avx2_exp2_of(_mm256_set1_ps((old - maximum) * h->factor)));
-        before = h->sum[query] * rescale;
-    }
+    return largest;
+}
 
-    const __m256 factor = _mm256_set1_ps(h->factor), shift = _mm256_set1_ps(maximum * h->factor);
-    __m256 sum = _mm256_setzero_ps();
+/* scores become weights; returns their sum, lane by lane. */
+static __m256 weigh_row(float *scores, uint32_t last, __m256 exist, __m256 factor, __m256 shift)
+{
+    __m256 t = _mm256_fmsub_ps(last_of(scores, last, exist), factor, shift);
+    __m256 sum = fby_avx2_exp2_of(t);
+    _mm256_storeu_ps(scores + last, sum);
     for (uint32_t i = 0; i < last; i += 8) {
-        __m256 weight =
-            fby_avx2_exp2_of(_mm256_fmsub_ps(_mm256_loadu_ps(scores + i), factor, shift));
+        t = _mm256_fmsub_ps(_mm256_loadu_ps(scores + i), factor, shift);
+        __m256 weight = fby_avx2_exp2_of(t);
         sum = _mm256_add_ps(sum, weight);
         _mm256_storeu_ps(scores + i, weight);
     }
-    __m256 weight = fby_avx2_exp2_of(_mm256_fmsub_ps(tail, factor, shift)); /* 0 where none is */
-    _mm256_storeu_ps(scores + last, weight);
-    h->maximum[query] = maximum;
-    h->sum[query] = before + fby_avx2_sum(_mm256_add_ps(sum, weight));
-    return rescale;
+    return sum;
+}
+
+/* A tile's scores become weights; the running maxima and sums move on, all rows in one vector. */
+static void weigh(const head *h, uint32_t query, uint32_t rows, uint32_t count, bool first,
+                  factors *out)
+{
+    const uint32_t last = (count - 1) / 8 * 8;
+    const __m256 exist = _mm256_castsi256_ps(fby_avx2_lanes(count - last));
+    const __m256 factor = _mm256_set1_ps(h->factor);
+    __m256 part[8], before = _mm256_setzero_ps();
+    float shift[8];
+
+    for (uint32_t row = 0; row < 8; row++)
+        part[row] = row < rows ? largest_of(h->scores + (size_t)row * SCORE_LD, last, exist)
+                               : _mm256_setzero_ps();
+    __m256 maximum = fold(part, false);
+    if (!first) {
+        __m256 old = fby_avx2_load(h->maximum + query, rows);
+        maximum = _mm256_max_ps(old, maximum);
+        __m256 rescale = fby_avx2_exp2_of(_mm256_mul_ps(_mm256_sub_ps(old, maximum), factor));
+        before = _mm256_mul_ps(fby_avx2_load(h->sum + query, rows), rescale);
+        _mm256_storeu_ps(out->rescale, rescale);
+    }
+    fby_avx2_store(h->maximum + query, maximum, rows);
+    _mm256_storeu_ps(shift, _mm256_mul_ps(maximum, factor));
+
+    for (uint32_t row = 0; row < rows; row++)
+        part[row] = weigh_row(h->scores + (size_t)row * SCORE_LD, last, exist, factor,
+                              _mm256_broadcast_ss(shift + row));
+    __m256 sum = _mm256_add_ps(before, fold(part, true));
+    fby_avx2_store(h->sum + query, sum, rows);
+    _mm256_storeu_ps(out->finish, _mm256_div_ps(_mm256_set1_ps(1.0f), sum));
 }
 
 /* The last columns of a head, fewer than 8: `t` on a copy of out. */
@@ -284,12 +346,9 @@ static void add_last_values(const head *h, product *t, uint32_t rows, uint32_t c
 }
 
 static void add_values(const head *h, uint32_t query, uint32_t rows, uint32_t first, uint32_t count,
-                       const float rescale[TILE])
+                       const factors *by)
 {
-    float finish[TILE];
     bool last = first + count == h->tokens;
-    for (uint32_t row = 0; row < rows; row++)
-        finish[row] = 1.0f / h->sum[query + row];
     for (uint32_t column = 0; column < h->dim; column += h->dim - column >= 16 ? 16 : 8) {
         product t = {
             .x = h->scores,
@@ -297,8 +356,8 @@ static void add_values(const head *h, uint32_t query, uint32_t rows, uint32_t fi
             .b = h->v + first * h->ld + column,
             .ldb = h->ld,
             .k = count,
-            .rescale = first != 0 ? rescale : NULL,
-            .finish = last ? finish : NULL,
+            .rescale = first != 0 ? by->rescale : NULL,
+            .finish = last ? by->finish : NULL,
             .out = h->out + query * h->ldo + column,
             .ldo = h->ldo,
         };
@@ -318,12 +377,10 @@ static void run_head(const head *h)
         copy_values(h, first, count);
         for (uint32_t i = 0; i < tiles; i++) {
             uint32_t rows = h->tokens / tiles + (i < h->tokens % tiles);
-            float rescale[TILE];
+            factors by;
             score(h, query, rows, count);
-            for (uint32_t row = 0; row < rows; row++)
-                rescale[row] =
-                    weigh(h, h->scores + (size_t)row * SCORE_LD, query + row, count, first == 0);
-            add_values(h, query, rows, first, count, rescale);
+            weigh(h, query, rows, count, first == 0, &by);
+            add_values(h, query, rows, first, count, &by);
             query += rows;
         }
     }
