@@ -75,7 +75,7 @@ void *fby_blocks_aligned(size_t align, size_t size)
     if (FBY_LIKELY(align <= FBY_QUICK_MAX && size <= FBY_QUICK_MAX && size != 0)) {
         size_t request = (size + align - 1) & ~(align - 1);
         if (FBY_LIKELY(request <= FBY_QUICK_MAX)) {
-            uint32_t class_index = fby_class_table[(request + 15) / 16];
+            uint32_t class_index = fby_class_quick(request);
             void *block = fby_cache_pop(cache, class_index);
             return FBY_LIKELY(block != NULL) ? block
                                              : fby_blocks_missed(cache, class_index, size, align);

@@ -26,7 +26,7 @@ static inline void *fby_blocks_malloc_inline(size_t size)
     fby_cache *cache = fby_cache_mine;
     if (FBY_UNLIKELY(size > FBY_QUICK_MAX))
         return fby_blocks_malloc(size, 1);
-    uint32_t class_index = fby_class_table[(size + 15) / 16];
+    uint32_t class_index = fby_class_quick(size);
     void *block = fby_cache_pop(cache, class_index);
     if (FBY_UNLIKELY(block == NULL))
         return fby_blocks_missed(cache, class_index, size, 1);

@@ -14,7 +14,8 @@ void fby_class_init(void)
         fby_class_reciprocals[c] = (uint32_t)((((uint64_t)1 << 32) + size - 1) / size);
     }
     for (uint32_t i = 0; i < sizeof fby_class_table; i++)
-        fby_class_table[i] = (uint8_t)fby_class_compute((size_t)i * 16);
+        __atomic_store_n(&fby_class_table[i], (uint8_t)fby_class_compute((size_t)i * 16),
+                         __ATOMIC_RELAXED);
 }
 
 /* Deep enough that a random walk of allocations and frees seldom reaches an end, bounded to some

@@ -40,9 +40,16 @@ static inline uint32_t fby_class_compute(size_t size)
     return 9 + (octave - 7) * 8 + step;
 }
 
+/* For at most FBY_QUICK_MAX bytes. Relaxed: a thread that has no cache yet may read the table while
+ * another fills it; what it finds then is not used. */
+static inline uint32_t fby_class_quick(size_t size)
+{
+    return __atomic_load_n(&fby_class_table[(size + 15) / 16], __ATOMIC_RELAXED);
+}
+
 static inline uint32_t fby_class_of(size_t size)
 {
-    return size <= FBY_QUICK_MAX ? fby_class_table[(size + 15) / 16] : fby_class_compute(size);
+    return size <= FBY_QUICK_MAX ? fby_class_quick(size) : fby_class_compute(size);
 }
 
 /* The number of the block that holds byte `offset` of a span; exact since
