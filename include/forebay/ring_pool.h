@@ -156,13 +156,15 @@ FBY_API fby_status fby_ring_pool_get_stats(const fby_ring_pool *pool, fby_ring_p
 typedef unsigned long long fby_ring_word_;
 
 /*
- *     ... mark of granule 2 | 1 | 0 | pool | ... | region: granule 0 | 1 | 2 | ...
- *                                   ^<--- FBY_RING_REGION_ --->^
+ *     region: ... granule 2 | 1 | 0 | ... | pool | slow half ... | mark of granule 0 | 1 | 2 | ...
+ *                                         ^<--- FBY_RING_MARKS_ --->^
  *
- * Marks lie before the pool and the region behind it, so that from a slice to its mark is
- * arithmetic without a load. A mark is 0, or at the first granule of a slice in flight its size.
+ * Granules are counted down from the pool, which lies behind the region and before the marks: so
+ * from a slice to its mark is a subtraction and a shift, without a load. A mark is 0, or at a
+ * slice's lowest granule the slice's size.
  */
-#define FBY_RING_REGION_   3840
+#define FBY_RING_MARKS_    3840   /* bytes from the pool to the mark of granule 0 */
+#define FBY_RING_GAP_      4      /* granule 0 ends so many before the pool */
 #define FBY_RING_SMALL_    32766u /* granules that a mark can say */
 #define FBY_RING_BIG_      32767u /* more: the size stands elsewhere */
 #define FBY_RING_RELEASED_ 32768u /* shared, with the size: released, not yet passed */
@@ -179,7 +181,7 @@ struct fby_ring_pool {
     fby_ring_word_ head_;   /* the write cursor */
     fby_ring_word_ limit_;  /* up to where it may go without looking further */
     fby_ring_word_ oldest_; /* FIFO: the read cursor; 0 in other kinds */
-    fby_ring_word_ turn_;   /* FIFO: where the read cursor's stretch ends, 0 for the newest */
+    fby_ring_word_ turn_;   /* where the read cursor's stretch ends; 0 for the newest */
     fby_ring_word_ tail_;   /* the read cursor of other kinds */
     fby_ring_word_ reserved1_[3];
 
@@ -195,22 +197,21 @@ _Static_assert(sizeof(fby_ring_pool) == 192, "layout is ABI");
 #endif
 
 FBY_API fby_status fby_ring_alloc_slow_(fby_ring_pool *pool, size_t bytes, void **slice);
+FBY_API void fby_ring_release_fifo_slow_(fby_ring_pool *pool, void *slice);
 FBY_API void fby_ring_release_slow_(fby_ring_pool *pool, void *slice);
-FBY_API void fby_ring_turn_(fby_ring_pool *pool);
 FBY_API fby_status fby_ring_vectors_refused_(uint32_t vectors);
 
-/* The granule of an address; none of the region's for one outside or not aligned: rotated, so that
- * one comparison refuses both. */
-static inline fby_ring_word_ fby_ring_granule_(const fby_ring_pool *pool, const void *slice)
+/* Granules from an address up to the pool: FBY_RING_GAP_ + 1 for granule 0. Far too many for an
+ * address behind the pool or not aligned: rotated, so that one comparison refuses all. */
+static inline fby_ring_word_ fby_ring_distance_(const fby_ring_pool *pool, const void *slice)
 {
-    fby_ring_word_ offset =
-        (fby_ring_word_)(uintptr_t)slice - (fby_ring_word_)(uintptr_t)pool - FBY_RING_REGION_;
-    return offset >> 6 | offset << 58;
+    fby_ring_word_ bytes = (fby_ring_word_)(uintptr_t)pool - (fby_ring_word_)(uintptr_t)slice;
+    return bytes >> 6 | bytes << 58;
 }
 
-static inline uint16_t *fby_ring_mark_(fby_ring_pool *pool, fby_ring_word_ granule)
+static inline uint16_t *fby_ring_mark_(fby_ring_pool *pool, fby_ring_word_ distance)
 {
-    return (uint16_t *)(void *)pool - 1 - granule;
+    return (uint16_t *)(void *)pool + (FBY_RING_MARKS_ / 2 - FBY_RING_GAP_ - 1) + distance;
 }
 
 static inline void fby_ring_store_(fby_ring_word_ *at, fby_ring_word_ x)
@@ -223,8 +224,8 @@ static inline void fby_ring_store_(fby_ring_word_ *at, fby_ring_word_ x)
 /*
  * Writes the address of a slice of at least `bytes` bytes to `*slice`.
  * FBY_EAGAIN when there is no room now: no free stretch of memory that is large
- * enough and at least 1/64 of the capacity, or slices in 16 stretches already,
- * which happens to a pool that is kept nearly full. FBY_EINVAL, with a message,
+ * enough (64 bytes more than the slice) and at least 1/64 of the capacity, or slices in 16
+ * stretches already, which happens to a pool that is kept nearly full. FBY_EINVAL, with a message,
  * for 0 bytes or more than the pool has. The allocating thread.
  */
 static inline fby_status fby_ring_alloc(fby_ring_pool *pool, size_t bytes, void **slice)
@@ -243,8 +244,9 @@ static inline fby_status fby_ring_alloc(fby_ring_pool *pool, size_t bytes, void 
         return status;
     }
     /* Relaxed: in a shared pool the mark reaches the releasing thread with the slice's address. */
-    __atomic_store_n(fby_ring_mark_(pool, fby_ring_granule_(pool, (void *)(uintptr_t)head)),
-                     (uint16_t)(size / FBY_RING_GRANULE), __ATOMIC_RELAXED);
+    fby_ring_word_ distance = ((fby_ring_word_)(uintptr_t)pool - head) / FBY_RING_GRANULE;
+    __atomic_store_n(fby_ring_mark_(pool, distance), (uint16_t)(size / FBY_RING_GRANULE),
+                     __ATOMIC_RELAXED);
     fby_ring_store_(&pool->head_, head + size);
     *slice = (void *)(uintptr_t)head;
     return FBY_OK;
@@ -259,31 +261,30 @@ static inline void fby_ring_release_fifo(fby_ring_pool *pool, void *slice)
     fby_ring_word_ address = (fby_ring_word_)(uintptr_t)slice;
 
     if (__builtin_expect(address != pool->oldest_, 0)) {
-        fby_ring_release_slow_(pool, slice); /* an assertion fails there */
+        fby_ring_release_fifo_slow_(pool,
+                                    slice); /* in another stretch, or an assertion fails there */
         return;
     }
-    uint16_t *at = fby_ring_mark_(pool, fby_ring_granule_(pool, slice));
+    fby_ring_word_ distance = ((fby_ring_word_)(uintptr_t)pool - address) / FBY_RING_GRANULE;
+    uint16_t *at = fby_ring_mark_(pool, distance);
     unsigned mark = *at;
     if (__builtin_expect(mark - 1 >= FBY_RING_SMALL_, 0)) {
-        fby_ring_release_slow_(pool, slice);
+        fby_ring_release_fifo_slow_(pool, slice);
         return;
     }
     *at = 0;
-    address += (fby_ring_word_)mark * FBY_RING_GRANULE;
-    fby_ring_store_(&pool->oldest_, address);
-    if (__builtin_expect(address == pool->turn_, 0))
-        fby_ring_turn_(pool);
+    fby_ring_store_(&pool->oldest_, address + (fby_ring_word_)mark * FBY_RING_GRANULE);
 }
 
 static inline void fby_ring_release_unordered(fby_ring_pool *pool, void *slice)
 {
-    fby_ring_word_ granule = fby_ring_granule_(pool, slice);
+    fby_ring_word_ distance = fby_ring_distance_(pool, slice);
 
-    if (__builtin_expect(granule >= pool->unordered_, 0)) {
+    if (__builtin_expect(distance - (FBY_RING_GAP_ + 1) >= pool->unordered_, 0)) {
         fby_ring_release_slow_(pool, slice);
         return;
     }
-    uint16_t *at = fby_ring_mark_(pool, granule);
+    uint16_t *at = fby_ring_mark_(pool, distance);
     unsigned mark = *at;
     if (__builtin_expect(mark - 1 >= FBY_RING_SMALL_, 0)) {
         fby_ring_release_slow_(pool, slice);
@@ -295,13 +296,13 @@ static inline void fby_ring_release_unordered(fby_ring_pool *pool, void *slice)
 
 static inline void fby_ring_release_shared(fby_ring_pool *pool, void *slice)
 {
-    fby_ring_word_ granule = fby_ring_granule_(pool, slice);
+    fby_ring_word_ distance = fby_ring_distance_(pool, slice);
 
-    if (__builtin_expect(granule >= pool->shared_, 0)) {
+    if (__builtin_expect(distance - (FBY_RING_GAP_ + 1) >= pool->shared_, 0)) {
         fby_ring_release_slow_(pool, slice);
         return;
     }
-    uint16_t *at = fby_ring_mark_(pool, granule);
+    uint16_t *at = fby_ring_mark_(pool, distance);
     unsigned mark = __atomic_load_n(at, __ATOMIC_RELAXED);
     if (__builtin_expect(mark - 1 >= FBY_RING_SMALL_, 0)) {
         fby_ring_release_slow_(pool, slice);

@@ -5,6 +5,7 @@ static const fby_cli_command *const benches[] = {
     &fby_bench_alloc,
     &fby_bench_disruptor,
     &fby_bench_embed,
+    &fby_bench_ring,
     &fby_bench_search,
     NULL,
 };

@@ -16,6 +16,7 @@ extern const fby_cli_command fby_command_bench;
 extern const fby_cli_command fby_bench_alloc;
 extern const fby_cli_command fby_bench_disruptor;
 extern const fby_cli_command fby_bench_embed;
+extern const fby_cli_command fby_bench_ring;
 extern const fby_cli_command fby_bench_search;
 
 #endif

@@ -13,23 +13,24 @@
 
 enum { PAGE = 4096, HUGE_PAGE = 2 << 20 };
 
-_Static_assert(FBY_RING_REGION_ % FBY_RING_GRANULE == 0 &&
-                   sizeof(fby_ring_pool) + sizeof(struct fby_ring_slow_) <= FBY_RING_REGION_,
-               "pool and slow half lie before the region");
+_Static_assert(sizeof(fby_ring_pool) + sizeof(struct fby_ring_slow_) <= FBY_RING_MARKS_,
+               "pool and slow half lie before the marks");
 /* Lines written for each slice lie at multiples of 512 bytes in many uses; the pool's own three
  * keep away from them, modulo 4,096: loads that only look like they hit such a store wait for it.
  */
-_Static_assert((PAGE - FBY_RING_REGION_) % 512 == 256, "the pool's place in its page");
+_Static_assert(FBY_RING_GAP_ *FBY_RING_GRANULE == 256, "the pool's place in its page");
 
 /*
  * One mapping, in bytes from its start:
  *
- *     0: sizes of big slices | marks, downwards | pool: pool, slow | region: slices
+ *     region: slices | gap | pool, slow half | marks, of the region's end first | sizes of big
+ * slices
  *
- * The region begins with a huge page of the mapping if it is at least as large as one.
+ * The region ends with a page, and begins with a huge page of the mapping if its capacity is a
+ * multiple of one.
  */
 typedef struct layout {
-    size_t capacity, pool, region, total;
+    size_t capacity, region, pool, big, total;
 } layout;
 
 static fby_status lay_out(size_t capacity_bytes, layout *out)
@@ -38,12 +39,12 @@ static fby_status lay_out(size_t capacity_bytes, layout *out)
     if (capacity_bytes == 0 || capacity_bytes > SIZE_MAX / 4)
         return fby_error(FBY_EINVAL, "a ring pool of %zu bytes", capacity_bytes);
     layout l = {.capacity = fby_align_up(capacity_bytes, FBY_RING_GRANULE)};
-    size_t granules = l.capacity / FBY_RING_GRANULE;
-    size_t big = (granules / FBY_RING_BIG_STEP + 1) * sizeof(fby_ring_word_);
-    l.region = big + granules * sizeof(uint16_t) + FBY_RING_REGION_;
-    l.region = fby_align_up(l.region, l.capacity >= HUGE_PAGE ? HUGE_PAGE : PAGE);
-    l.pool = l.region - FBY_RING_REGION_;
-    l.total = fby_align_up(l.region + l.capacity, PAGE);
+    size_t granules = l.capacity / FBY_RING_GRANULE, end = fby_align_up(l.capacity, PAGE);
+    l.region = end - l.capacity;
+    l.pool = end + FBY_RING_GAP_ * FBY_RING_GRANULE;
+    l.big = l.pool + FBY_RING_MARKS_ + fby_align_up(granules * sizeof(uint16_t), FBY_RING_GRANULE);
+    l.total = l.big + (granules / FBY_RING_BIG_STEP + 1) * sizeof(fby_ring_word_);
+    l.total = fby_align_up(l.total, PAGE);
     *out = l;
     return FBY_OK;
 }
@@ -116,7 +117,7 @@ fby_status fby_ring_pool_create(const fby_ring_pool_options *options, fby_ring_p
         .base = base,
         .end = base + l.capacity,
         .window_off = options->window_off,
-        .big = (fby_ring_word_ *)(void *)map,
+        .big = (fby_ring_word_ *)(void *)(map + l.big),
         .map = map,
         .map_bytes = l.total,
         .head_shift = base,

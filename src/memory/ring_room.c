@@ -44,7 +44,7 @@ static word granule_of(const fby_ring_pool *pool, word address)
 
 static uint16_t *mark_of(fby_ring_pool *pool, word address)
 {
-    return fby_ring_mark_(pool, granule_of(pool, address));
+    return fby_ring_mark_(pool, ((word)(uintptr_t)pool - address) / FBY_RING_GRANULE);
 }
 
 static word *big_size(const fby_ring_pool *pool, word address)
@@ -88,11 +88,6 @@ static void turn(fby_ring_pool *pool)
     pool->turn_ = slow->count == 1 ? 0 : next->end;
 }
 
-void fby_ring_turn_(fby_ring_pool *pool)
-{
-    turn(pool);
-}
-
 /* The first address in [from, to) whose mark is not 0; `to` if there is none. Marks lie downwards
  * in memory. */
 static word first_marked(fby_ring_pool *pool, word from, word to)
@@ -104,6 +99,12 @@ static word first_marked(fby_ring_pool *pool, word from, word to)
         uint64_t words[4];
         __builtin_memcpy(words, marks - i - 15, sizeof words);
         if ((words[0] | words[1] | words[2] | words[3]) != 0)
+            break;
+    }
+    for (; count - i >= 4; i += 4) {
+        uint64_t four;
+        __builtin_memcpy(&four, marks - i - 3, sizeof four);
+        if (four != 0)
             break;
     }
     while (i < count && marks[-(ptrdiff_t)i] == 0)
@@ -154,7 +155,9 @@ static word bound_above(struct fby_ring_slow_ *slow, word at)
     return bound;
 }
 
-/* The lowest hole of at least `size` bytes: it begins with the region or where a stretch ends. */
+/* The lowest hole of at least `size` bytes: it begins with the region or a granule behind a
+ * stretch. (A read cursor at the end of its stretch is not yet where the next slice is: no slice
+ * may be there, or it could be taken for that one.) */
 static bool find_hole(struct fby_ring_slow_ *slow, word size, word *hole)
 {
     if (bound_above(slow, slow->base) - slow->base >= size) {
@@ -164,8 +167,9 @@ static bool find_hole(struct fby_ring_slow_ *slow, word size, word *hole)
     word best = slow->end;
     for (uint32_t i = 0; i < slow->count; i++) {
         word end = stretch_at(slow, i)->end;
-        if (end < best && bound_above(slow, end) - end >= size)
-            best = end;
+        if (end + FBY_RING_GRANULE < best &&
+            bound_above(slow, end) - end >= size + FBY_RING_GRANULE)
+            best = end + FBY_RING_GRANULE;
     }
     *hole = best;
     return best != slow->end;
@@ -184,7 +188,7 @@ static void set_window(fby_ring_pool *pool, word span)
         slow->recent = fby_max_size(span, slow->recent - slow->recent / 4);
         slow->faded_at = position;
     }
-    word window = fby_max_size(slow->recent + slow->recent / 2, FBY_RING_WINDOW_MIN);
+    word window = fby_max_size(slow->recent + slow->recent * 15 / 16, FBY_RING_WINDOW_MIN);
     window = fby_min_size(window, slow->end - slow->base);
     slow->window = slow->window_off ? slow->end - slow->base : fby_align_up(window, 64);
 }
@@ -236,10 +240,12 @@ static void look_around(fby_ring_pool *pool, word size)
 
     if (pool->kind_ != FBY_RING_LOCAL)
         pass_released(pool);
+    else if (pool->oldest_ == pool->turn_)
+        turn(pool);
     word tail = *read_cursor(pool);
     word span = head_position(pool) - (tail - slow->tail_shift);
     set_window(pool, span + size);
-    if (span == 0) {
+    if (span == 0 && (!slow->window_off || size > slow->end - pool->head_)) {
         restart(pool);
         return;
     }
@@ -259,7 +265,7 @@ static bool find_room(fby_ring_pool *pool, word size, word *bound, word *step)
 
     /* On within the window. */
     *bound = bound_above(slow, head);
-    *step = slow->window / 2;
+    *step = fby_max_size(slow->window / 2, FBY_RING_STEP_MIN);
     if (head + size <= fby_min_size(*bound, slow->base + slow->window)) {
         *bound = fby_min_size(*bound, slow->base + slow->window);
         return true;
@@ -331,17 +337,32 @@ fby_status fby_ring_alloc_slow_(fby_ring_pool *pool, size_t bytes, void **slice)
     return FBY_OK;
 }
 
-/* For a big slice, and for the caller's mistakes. */
-void fby_ring_release_slow_(fby_ring_pool *pool, void *slice)
+/* The first slice of a stretch, a big slice, or the caller's mistake. */
+void fby_ring_release_fifo_slow_(fby_ring_pool *pool, void *slice)
 {
     word address = (word)(uintptr_t)slice;
 
-    if (pool->kind_ == FBY_RING_LOCAL)
-        fby_assert(address == pool->oldest_); /* released in the order of allocation */
-    fby_assert(fby_ring_granule_(pool, slice) <
-               granule_of(pool, pool->slow_->end)); /* a slice of this pool */
+    fby_assert(pool->kind_ == FBY_RING_LOCAL);
+    if (pool->oldest_ == pool->turn_)
+        turn(pool);
+    fby_assert(address == pool->oldest_); /* a slice of this pool, in the order of allocation */
     uint16_t *at = mark_of(pool, address);
-    fby_assert(__atomic_load_n(at, __ATOMIC_RELAXED) == FBY_RING_BIG_); /* and in flight */
+    fby_assert(*at != 0); /* and in flight */
+    word size = *at == FBY_RING_BIG_ ? *big_size(pool, address) : (word)*at * FBY_RING_GRANULE;
+    *at = 0;
+    publish(&pool->oldest_, address + size);
+}
+
+/* A big slice, or the caller's mistake. */
+void fby_ring_release_slow_(fby_ring_pool *pool, void *slice)
+{
+    struct fby_ring_slow_ *slow = pool->slow_;
+    word address = (word)(uintptr_t)slice;
+
+    fby_assert(pool->kind_ != FBY_RING_LOCAL);
+    fby_assert(address % FBY_RING_GRANULE == 0 && address - slow->base < slow->end - slow->base);
+    uint16_t *at = mark_of(pool, address);
+    fby_assert(__atomic_load_n(at, __ATOMIC_RELAXED) == FBY_RING_BIG_); /* in flight */
 
     word size = *big_size(pool, address);
     if (pool->kind_ == FBY_RING_SHARED)
@@ -349,13 +370,7 @@ void fby_ring_release_slow_(fby_ring_pool *pool, void *slice)
         __atomic_store_n(at, FBY_RING_BIG_ | FBY_RING_RELEASED_, __ATOMIC_RELEASE);
     else
         __atomic_store_n(at, 0, __ATOMIC_RELAXED);
-    if (pool->kind_ != FBY_RING_LOCAL) {
-        publish(&pool->released_, pool->released_ + size);
-        return;
-    }
-    publish(&pool->oldest_, address + size);
-    if (pool->oldest_ == pool->turn_)
-        turn(pool);
+    publish(&pool->released_, pool->released_ + size);
 }
 
 fby_status fby_ring_vectors_refused_(uint32_t vectors)

@@ -8,7 +8,8 @@
 enum {
     FBY_RING_STRETCHES = 16, /* a power of two; two or three are usual */
     FBY_RING_WINDOW_MIN = 16 << 10,
-    FBY_RING_BIG_STEP = 16384 /* granules for each entry of `big` */
+    FBY_RING_STEP_MIN = 64 << 10, /* bytes between two looks, unless there are reasons */
+    FBY_RING_BIG_STEP = 16384     /* granules for each entry of `big` */
 };
 
 /* Slices that lie one behind the other, from `start` to `end`: addresses. Of the oldest stretch

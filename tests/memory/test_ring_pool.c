@@ -450,7 +450,7 @@ static void model_alloc(model *m, size_t bytes)
     size_t room = longest_free_run(m);
     if (room < size)
         assert_int_equal(status, FBY_EAGAIN);
-    else if (room >= MODEL_CAPACITY / 64 && stretches(m) < 16)
+    else if (room >= size + 64 && room >= MODEL_CAPACITY / 64 + 64 && stretches(m) < 16)
         assert_int_equal(status, FBY_OK);
     if (status != FBY_OK) {
         m->refused++;
