@@ -25,13 +25,17 @@ static void on_signal(int number)
 
 fby_status fby_stop_listen(void)
 {
-    static const int signals[] = {SIGINT, SIGTERM};
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
 
     if (pipe2(pipe_ends, O_CLOEXEC | O_NONBLOCK) != 0)
         return fby_error_errno(FBY_EIO, errno, "pipe");
     for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) {
         /* Also where it was ignored from the start: a script's "&" does that to SIGINT, and who
          * then sends one means it. */
+        struct sigaction before;
+        if (signals[i] == SIGHUP && sigaction(SIGHUP, NULL, &before) == 0 &&
+            before.sa_handler == SIG_IGN)
+            continue; /* nohup means it, too */
         struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
         if (sigaction(signals[i], &action, NULL) != 0)
             return fby_error_errno(FBY_EIO, errno, "sigaction");

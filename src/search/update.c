@@ -100,7 +100,9 @@ static fby_status check_path(const fby_update_options *options)
                  : -1;
     if (fd < 0)
         return FBY_OK;
-    ssize_t size = read(fd, begin, sizeof begin);
+    struct stat info;
+    bool regular = fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
+    ssize_t size = regular ? read(fd, begin, sizeof begin) : -1;
     close(fd);
     if (size < 0 || memcmp(begin, FBY_INDEX_MAGIC, (size_t)size) != 0)
         return fby_error(FBY_EINVAL, "%s is no index, and is left as it is", options->path);
