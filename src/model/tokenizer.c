@@ -215,7 +215,7 @@ static fby_status config_load(const char *dir, char path[static FBY_PATH_SIZE], 
     *config = NULL;
     fby_status status = fby_path_join(path, dir, "tokenizer_config.json");
     if (status == FBY_OK)
-        status = fby_json_load(path, 0, config);
+        status = fby_json_load(path, JSON_DECODE_INT_AS_REAL, config);
     if (status == FBY_ENOENT)
         return FBY_OK;
     if (status == FBY_OK && (status = fby_json_object(path, *config)) != FBY_OK)

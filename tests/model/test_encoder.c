@@ -368,6 +368,19 @@ static void a_directory_that_does_not_fit_together_is_refused(void **state)
     check_refused(FBY_ENOENT, "config.json");
 }
 
+static void no_limit_on_a_text_may_be_a_number_beyond_64_bits(void **state)
+{
+    (void)state;
+    fby_encoder_info info;
+    temporary_text(dir, "tokenizer_config.json",
+                   "{\"model_max_length\": 1000000000000000019884624838656}");
+    temporary_text(dir, "sentence_bert_config.json", "{\"max_seq_length\": null}");
+    fby_encoder *encoder = opened(FBY_ISA_C);
+    fby_encoder_get_info(encoder, &info);
+    assert_int_equal(info.max_tokens, 12); /* the positions there are */
+    fby_encoder_close(encoder);
+}
+
 static void the_transformer_may_have_a_directory_of_its_own(void **state)
 {
     (void)state;
@@ -434,6 +447,7 @@ int main(void)
         TEST(what_decides_no_bits_leaves_the_fingerprint),
         TEST(a_prompt_is_found_by_name),
         TEST(a_directory_that_does_not_fit_together_is_refused),
+        TEST(no_limit_on_a_text_may_be_a_number_beyond_64_bits),
         TEST(the_transformer_may_have_a_directory_of_its_own),
         TEST(a_mapping_that_fails_is_an_error_and_leaks_nothing),
         TEST(an_allocation_that_fails_is_an_error_and_leaks_nothing),
