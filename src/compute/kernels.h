@@ -32,7 +32,7 @@
 /* What a linear layer does with each row after y = x Wᵀ + bias. */
 typedef enum fby_activation {
     FBY_ACTIVATION_NONE,
-    FBY_ACTIVATION_GELU_ERF,  /* y/2 (1 + erf(y/√2)), Hendrycks and Gimpel 2016; at most 6e-7 off */
+    FBY_ACTIVATION_GELU_ERF, /* y/2 (1 + erf(y/√2)), Hendrycks and Gimpel 2016; at most 6e-7 off */
     FBY_ACTIVATION_GELU_TANH, /* its tanh form, the same paper: "gelu_new", "gelu_pytorch_tanh" */
     FBY_ACTIVATION_RELU,
     FBY_ACTIVATION_TANH
