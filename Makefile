@@ -69,8 +69,12 @@ bench-peers: bench-texts everything ## Forebay beside onnxruntime, OpenVINO, tor
 bench-alloc: everything deps-bench ## the allocator beside glibc, jemalloc, tcmalloc, mimalloc (BENCH_ARGS="--rounds 15")
 	@$(PYTHON) bench/alloc_peers.py $(BUILD) $(BENCH_ARGS)
 
-lint: deps-lint deps-test ## both compilers without a warning, formatting, clang-tidy, spelling
+lint: deps-lint deps-test ## both compilers without a warning, formatting, spelling, shell scripts
 	@scripts/lint
+
+.PHONY: tidy
+tidy: lint ## clang-tidy over every source
+	@git ls-files 'src/*.c' | xargs -P 2 -n 1 clang-tidy --quiet -p build-lint-clang 2>/dev/null
 
 format: ## clang-format every C file
 	@git ls-files '*.c' '*.h' | xargs clang-format -i
