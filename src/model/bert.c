@@ -60,6 +60,8 @@ static fby_status embed(const fby_bert *bert, const uint32_t *ids, const uint32_
     float *row = x;
     for (uint32_t text = 0; text < texts; text++) {
         const float *position = weights->positions;
+        fby_assert(starts[text] < starts[text + 1] &&
+                   starts[text + 1] - starts[text] <= bert->config->max_tokens);
         for (uint32_t i = starts[text]; i < starts[text + 1]; i++, row += ld, position += ld) {
             if (FBY_UNLIKELY(ids[i] >= vocabulary))
                 return fby_error(FBY_EINVAL, "text %u: token id %u, the vocabulary has %u", text,
@@ -115,7 +117,7 @@ fby_status fby_bert_run(const fby_bert *bert, const uint32_t *ids, const uint32_
     float *memory = scratch;
     uint32_t rows = starts[texts];
     layout l = lay_out(bert, rows);
-    fby_assert(starts[0] == 0 && (uintptr_t)scratch % FBY_CACHELINE == 0);
+    fby_assert(texts > 0 && starts[0] == 0 && (uintptr_t)scratch % FBY_CACHELINE == 0);
 
     uint32_t block = fby_kernels_block_rows(bert->kernels, rows, bert->config->bert.intermediate);
     fby_assert(block <= block_rows_max(bert));

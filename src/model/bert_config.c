@@ -154,6 +154,19 @@ static fby_status check_is(const char *name, const json_t *root, const char *key
     return status;
 }
 
+/* Of what a model may take and give, text and the last layer's rows. */
+static fby_status check_modality(const char *name, const json_t *modalities)
+{
+    const json_t *text = json_object_get(modalities, "text");
+    if (modalities == NULL || json_is_null(modalities))
+        return FBY_OK;
+    if (!json_is_object(text))
+        return fby_error(FBY_EUNSUPPORTED, "%s: modality_config without text", name);
+    fby_status status = check_is(name, text, "method", "forward");
+    return status == FBY_OK ? check_is(name, text, "method_output_name", "last_hidden_state")
+                            : status;
+}
+
 fby_status fby_config_read_sentence_bert(const char *name, const json_t *root, uint32_t *max_tokens)
 {
     bool lower;
@@ -166,6 +179,8 @@ fby_status fby_config_read_sentence_bert(const char *name, const json_t *root, u
         status = check_is(name, root, "transformer_task", "feature-extraction");
     if (status == FBY_OK)
         status = check_is(name, root, "module_output_name", "token_embeddings");
+    if (status == FBY_OK)
+        status = check_modality(name, json_object_get(root, "modality_config"));
     if (status == FBY_OK && json_object_size(json_object_get(root, "processing_kwargs")) > 0)
         status = fby_error(FBY_EUNSUPPORTED, "%s: processing_kwargs are not supported", name);
     if (status == FBY_OK)

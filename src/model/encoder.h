@@ -52,7 +52,7 @@ fby_status fby_encoder_prompt(const fby_encoder *encoder, const char *name, cons
 size_t fby_encoder_scratch(const fby_encoder *encoder, uint32_t tokens);
 
 /*
- * Runs `texts` texts whose ids stand one after another: text i has
+ * Runs `texts` texts, at least 1, whose ids stand one after another: text i has
  * ids[starts[i]] … ids[starts[i + 1] - 1], at least 1 and at most max_tokens;
  * starts[0] is 0. vectors[i] points to `dim` floats, any alignment, written
  * before any cut or normalisation. `*cancel`, unless `cancel` is NULL, is read

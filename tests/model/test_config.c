@@ -355,8 +355,17 @@ static void the_length_limit_is_read_from_either_file(void **state)
         {"transformer_task", "\"fill-mask\"", FBY_EUNSUPPORTED, "transformer_task 'fill-mask'"},
         {"module_output_name", "\"scores\"", FBY_EUNSUPPORTED, "module_output_name 'scores'"},
         {"processing_kwargs", "{\"text\": {}}", FBY_EUNSUPPORTED, "processing_kwargs"},
+        {"modality_config", "{\"image\": {}}", FBY_EUNSUPPORTED, "modality_config without text"},
+        {"modality_config", "{\"text\": {\"method_output_name\": \"pooler_output\"}}",
+         FBY_EUNSUPPORTED, "method_output_name 'pooler_output'"},
+        {"modality_config", "{\"text\": {\"method\": \"get_text_features\"}}", FBY_EUNSUPPORTED,
+         "method 'get_text_features'"},
     };
-    CHECK_REFUSALS(sentence_bert, "{\"max_seq_length\": 256}", refusals);
+    CHECK_REFUSALS(
+        sentence_bert,
+        "{\"max_seq_length\": 256, \"modality_config\": {\"text\": {\"method\": \"forward\","
+        " \"method_output_name\": \"last_hidden_state\"}}}",
+        refusals);
 }
 
 /* ---- whole directories ---- */
