@@ -40,7 +40,10 @@
  *     does; tests/spin/ring_pool.pml is this argument as a model.
  *
  * Misuse (a slice released twice, one that is not of this pool, one out of order
- * from a FIFO pool) is an assertion in every build: a message, then abort().
+ * from a FIFO pool) is an assertion in every build: a message, then abort(). A
+ * shared pool, where looking at a mark would cost both threads a cache line, finds
+ * out when the allocating thread takes the slice back; an address inside the region
+ * at which a slice has begun by then passes for that slice.
  *
  * Algorithm: a bip buffer (S. Cooke, 2003) of more than two stretches, with a
  * byte of metadata for each 64-byte granule.
@@ -147,7 +150,7 @@ typedef struct fby_ring_pool_stats {
 } fby_ring_pool_stats;
 
 /* FBY_EINVAL for a wrong struct_size. Any thread. */
-FBY_API fby_status fby_ring_pool_get_stats(const fby_ring_pool *pool, fby_ring_pool_stats *stats);
+FBY_API fby_status fby_ring_pool_get_stats(fby_ring_pool *pool, fby_ring_pool_stats *stats);
 
 /* ---- private: what the inline calls below need; its size is part of the ABI ---- */
 
@@ -161,21 +164,24 @@ typedef unsigned long long fby_ring_word_;
  *
  * Granules are counted down from the pool, which lies behind the region and before the marks: so
  * from a slice to its mark is a subtraction and a shift, without a load. A mark is 0, or at a
- * slice's lowest granule the slice's size.
+ * slice's lowest granule the slice's size. Marks of a shared pool, whose calls go from cache to
+ * cache anyway, are laid out and read in ring_room.c only.
  */
-#define FBY_RING_MARKS_    3840   /* bytes from the pool to the mark of granule 0 */
-#define FBY_RING_GAP_      4      /* granule 0 ends so many before the pool */
-#define FBY_RING_SMALL_    32766u /* granules that a mark can say */
-#define FBY_RING_BIG_      32767u /* more: the size stands elsewhere */
-#define FBY_RING_RELEASED_ 32768u /* shared, with the size: released, not yet passed */
+#define FBY_RING_MARKS_ 3840   /* bytes from the pool to the mark of granule 0 */
+#define FBY_RING_GAP_   4      /* granule 0 ends so many before the pool */
+#define FBY_RING_SMALL_ 32766u /* granules that a mark can say */
+#define FBY_RING_BIG_   32767u /* more: the size stands elsewhere */
+#define FBY_RING_QUEUE_ 4096u  /* a shared pool's returned slices, not yet taken back */
 
 struct fby_ring_pool {
     /* Constant. */
     fby_ring_word_ kind_;
-    fby_ring_word_ unordered_; /* granules of the region in a pool of this kind, else 0 */
-    fby_ring_word_ shared_;    /* the same */
+    fby_ring_word_ unordered_;  /* granules of the region in a pool of this kind, else 0 */
+    fby_ring_word_ shared_;     /* the same */
+    fby_ring_word_ base_, end_; /* addresses of the region */
+    fby_ring_word_ *big_;       /* sizes of slices that a mark cannot say */
+    uint32_t *queue_;           /* shared: granules of returned slices */
     struct fby_ring_slow_ *slow_;
-    fby_ring_word_ reserved0_[4];
 
     /* The allocating thread's: addresses. */
     fby_ring_word_ head_;   /* the write cursor */
@@ -183,11 +189,14 @@ struct fby_ring_pool {
     fby_ring_word_ oldest_; /* FIFO: the read cursor; 0 in other kinds */
     fby_ring_word_ turn_;   /* where the read cursor's stretch ends; 0 for the newest */
     fby_ring_word_ tail_;   /* the read cursor of other kinds */
-    fby_ring_word_ reserved1_[3];
+    fby_ring_word_ taken_;  /* shared: returned slices taken back so far */
+    fby_ring_word_ reserved1_[2];
 
-    /* The releasing thread's; not used by the FIFO kind. */
-    fby_ring_word_ released_; /* bytes of all slices released so far */
-    fby_ring_word_ reserved2_[7];
+    /* The releasing thread's. */
+    fby_ring_word_ released_;   /* unordered: bytes of all slices released so far */
+    fby_ring_word_ returned_;   /* shared: slices put into the queue so far */
+    fby_ring_word_ taken_seen_; /* the newest taken_ that it has looked at */
+    fby_ring_word_ reserved2_[5];
 } __attribute__((aligned(64)));
 
 #ifdef __cplusplus
@@ -199,6 +208,7 @@ _Static_assert(sizeof(fby_ring_pool) == 192, "layout is ABI");
 FBY_API fby_status fby_ring_alloc_slow_(fby_ring_pool *pool, size_t bytes, void **slice);
 FBY_API void fby_ring_release_fifo_slow_(fby_ring_pool *pool, void *slice);
 FBY_API void fby_ring_release_slow_(fby_ring_pool *pool, void *slice);
+FBY_API void fby_ring_release_shared_slow_(fby_ring_pool *pool, void *slice);
 FBY_API fby_status fby_ring_vectors_refused_(uint32_t vectors);
 
 /* Granules from an address up to the pool: FBY_RING_GAP_ + 1 for granule 0. Far too many for an
@@ -243,7 +253,6 @@ static inline fby_status fby_ring_alloc(fby_ring_pool *pool, size_t bytes, void 
             *slice = found;
         return status;
     }
-    /* Relaxed: in a shared pool the mark reaches the releasing thread with the slice's address. */
     fby_ring_word_ distance = ((fby_ring_word_)(uintptr_t)pool - head) / FBY_RING_GRANULE;
     __atomic_store_n(fby_ring_mark_(pool, distance), (uint16_t)(size / FBY_RING_GRANULE),
                      __ATOMIC_RELAXED);
@@ -296,22 +305,19 @@ static inline void fby_ring_release_unordered(fby_ring_pool *pool, void *slice)
 
 static inline void fby_ring_release_shared(fby_ring_pool *pool, void *slice)
 {
-    fby_ring_word_ distance = fby_ring_distance_(pool, slice);
+    fby_ring_word_ distance = fby_ring_distance_(pool, slice), returned = pool->returned_;
 
-    if (__builtin_expect(distance - (FBY_RING_GAP_ + 1) >= pool->shared_, 0)) {
-        fby_ring_release_slow_(pool, slice);
+    if (__builtin_expect(distance - (FBY_RING_GAP_ + 1) >= pool->shared_ ||
+                             returned - pool->taken_seen_ == FBY_RING_QUEUE_,
+                         0)) {
+        fby_ring_release_shared_slow_(pool, slice);
         return;
     }
-    uint16_t *at = fby_ring_mark_(pool, distance);
-    unsigned mark = __atomic_load_n(at, __ATOMIC_RELAXED);
-    if (__builtin_expect(mark - 1 >= FBY_RING_SMALL_, 0)) {
-        fby_ring_release_slow_(pool, slice);
-        return;
-    }
+    __atomic_store_n(&pool->queue_[returned % FBY_RING_QUEUE_], (uint32_t)distance,
+                     __ATOMIC_RELAXED);
     /* R1, with A1 in ring_room.c: this thread is done with the slice before the other may hand it
      * out again. */
-    __atomic_store_n(at, (uint16_t)(mark | FBY_RING_RELEASED_), __ATOMIC_RELEASE);
-    fby_ring_store_(&pool->released_, pool->released_ + (fby_ring_word_)mark * FBY_RING_GRANULE);
+    __atomic_store_n(&pool->returned_, returned + 1, __ATOMIC_RELEASE);
 }
 
 /* The same for a pool of any kind. */

@@ -44,23 +44,25 @@ static inline void wait_turn(uint32_t *spins)
         sched_yield();
 }
 
-static inline void take_batch(uint64_t head, bool bare)
+static inline uint32_t take_batch(uint64_t head, bool bare)
 {
     fby_ring_pool *pool = queue.load->pool;
+    uint32_t sum = 0;
 
     for (uint32_t i = 0; i < BATCH; i++) {
         /* In another order than they came. */
         uint32_t *slice = queue.cells[(head + (i ^ 5)) & queue.mask];
-        queue.sum += *slice;
+        sum += *slice;
         if (!bare)
             fby_ring_release_shared(pool, slice);
     }
+    return sum;
 }
 
 static void *take(void *context)
 {
     uint64_t head = 0, tail = 0;
-    uint32_t spins = 0;
+    uint32_t spins = 0, sum = 0; /* not in a line that the other waits at */
     (void)context;
 
     atomic_store_explicit(&queue.ready, true, memory_order_release);
@@ -71,14 +73,12 @@ static void *take(void *context)
             if (tail == head)
                 wait_turn(&spins);
         }
-        if (queue.bare)
-            take_batch(head, true);
-        else
-            take_batch(head, false);
+        sum += queue.bare ? take_batch(head, true) : take_batch(head, false);
         head += BATCH;
         atomic_store_explicit(&queue.head, head, memory_order_release); /* R1 */
     }
     queue.page_faults = thread_faults() - faults;
+    queue.sum = sum;
     return NULL;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/ring_loops.h"
 
+#include <stdalign.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -90,13 +91,16 @@ static uint64_t thread_faults(void)
 
 static void rename_slots(void **held, const fby_ring_schedule *schedule)
 {
-    static _Thread_local void *renamed[FBY_RING_HELD_MAX];
+    static void *renamed[FBY_RING_HELD_MAX];
     for (uint32_t i = 0; i < schedule->in_flight; i++)
         renamed[i] = held[schedule->rename[i]];
     memcpy(held, renamed, schedule->in_flight * sizeof held[0]);
 }
 
 /* ---- one thread ---- */
+
+/* Slices in flight, for every loop: where it lies in its page matters to the cost of a turn. */
+static alignas(4096) void *the_held[FBY_RING_HELD_MAX];
 
 static inline void release(fby_ring_pool *pool, fby_ring_kind kind, void *slice)
 {
@@ -179,12 +183,12 @@ static FBY_NOINLINE void turns_of(const fby_ring_load *load, void **held, uint64
 
 fby_ring_time fby_ring_run_local(const fby_ring_load *load)
 {
-    static void *held[FBY_RING_HELD_MAX];
     uint32_t in_flight = load->schedule->in_flight;
     fby_ring_time time = {0};
     uint64_t ns = 0;
 
-    memset(held, 0, sizeof held);
+    void **held = the_held;
+    memset(the_held, 0, sizeof the_held);
     for (uint32_t i = 0; i < in_flight; i++) {
         size_t bytes = load->sizes != NULL ? load->sizes[i] : load->slice_bytes;
         fby_assert(fby_ring_alloc(load->pool, bytes, &held[i]) == FBY_OK);
@@ -235,7 +239,6 @@ static inline __attribute__((always_inline)) void bare_turns(cursors *at, void *
 
 fby_ring_time fby_ring_run_bare(const fby_ring_load *load, unsigned char *region, size_t bytes)
 {
-    static void *held[FBY_RING_HELD_MAX];
     static cursors at;
     uint32_t in_flight = load->schedule->in_flight;
     size_t slice = (load->slice_bytes + 63) / 64 * 64;
@@ -243,11 +246,11 @@ fby_ring_time fby_ring_run_bare(const fby_ring_load *load, unsigned char *region
     at = (cursors){region, bytes / slice * slice, slice * in_flight % (bytes / slice * slice), 0};
     uint64_t start = thread_ns();
     if (load->all)
-        bare_turns(&at, held, in_flight, load->pairs, slice, true);
+        bare_turns(&at, the_held, in_flight, load->pairs, slice, true);
     else if (slice == VECTOR)
-        bare_turns(&at, held, in_flight, load->pairs, VECTOR, false);
+        bare_turns(&at, the_held, in_flight, load->pairs, VECTOR, false);
     else
-        bare_turns(&at, held, in_flight, load->pairs, slice, false);
+        bare_turns(&at, the_held, in_flight, load->pairs, slice, false);
     uint64_t ns = thread_ns() - start;
     return (fby_ring_time){.ns_per_pair = (double)ns / (double)load->pairs};
 }

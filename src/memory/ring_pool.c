@@ -30,19 +30,22 @@ _Static_assert(FBY_RING_GAP_ *FBY_RING_GRANULE == 256, "the pool's place in its 
  * multiple of one.
  */
 typedef struct layout {
-    size_t capacity, region, pool, big, total;
+    size_t capacity, region, pool, queue, big, total;
 } layout;
 
-static fby_status lay_out(size_t capacity_bytes, layout *out)
+static fby_status lay_out(size_t capacity_bytes, fby_ring_kind kind, layout *out)
 {
     /* Marks are 1/32 of it, the rest less: nothing overflows below a quarter of what there is. */
-    if (capacity_bytes == 0 || capacity_bytes > SIZE_MAX / 4)
+    size_t most = kind == FBY_RING_SHARED ? (size_t)UINT32_MAX * FBY_RING_GRANULE : SIZE_MAX / 4;
+    if (capacity_bytes == 0 || capacity_bytes > most)
         return fby_error(FBY_EINVAL, "a ring pool of %zu bytes", capacity_bytes);
     layout l = {.capacity = fby_align_up(capacity_bytes, FBY_RING_GRANULE)};
     size_t granules = l.capacity / FBY_RING_GRANULE, end = fby_align_up(l.capacity, PAGE);
     l.region = end - l.capacity;
     l.pool = end + FBY_RING_GAP_ * FBY_RING_GRANULE;
-    l.big = l.pool + FBY_RING_MARKS_ + fby_align_up(granules * sizeof(uint16_t), FBY_RING_GRANULE);
+    l.queue =
+        l.pool + FBY_RING_MARKS_ + fby_align_up(granules * sizeof(uint16_t), FBY_RING_GRANULE);
+    l.big = l.queue + (kind == FBY_RING_SHARED ? FBY_RING_QUEUE_ * sizeof(uint32_t) : 0);
     l.total = l.big + (granules / FBY_RING_BIG_STEP + 1) * sizeof(fby_ring_word_);
     l.total = fby_align_up(l.total, PAGE);
     *out = l;
@@ -99,7 +102,7 @@ fby_status fby_ring_pool_create(const fby_ring_pool_options *options, fby_ring_p
                          options->struct_size, sizeof *options);
     if ((unsigned)options->kind > FBY_RING_SHARED)
         return fby_error(FBY_EINVAL, "ring pool of kind %d", (int)options->kind);
-    fby_status status = lay_out(options->capacity_bytes, &l);
+    fby_status status = lay_out(options->capacity_bytes, options->kind, &l);
     if (status != FBY_OK)
         return status;
     status = map_pool(options, l.total, &map);
@@ -109,15 +112,12 @@ fby_status fby_ring_pool_create(const fby_ring_pool_options *options, fby_ring_p
     fby_ring_pool *made = (fby_ring_pool *)(void *)(map + l.pool);
     struct fby_ring_slow_ *slow = (struct fby_ring_slow_ *)(void *)(made + 1);
     fby_ring_word_ base = (uintptr_t)map + l.region;
-    fby_ring_word_ granules = l.capacity / FBY_RING_GRANULE;
     bool fifo = options->kind == FBY_RING_LOCAL;
+    fby_ring_word_ granules = l.capacity / FBY_RING_GRANULE;
     *slow = (struct fby_ring_slow_){
         .stretches = {{.start = base, .end = base}},
         .count = 1,
-        .base = base,
-        .end = base + l.capacity,
         .window_off = options->window_off,
-        .big = (fby_ring_word_ *)(void *)(map + l.big),
         .map = map,
         .map_bytes = l.total,
         .head_shift = base,
@@ -127,6 +127,10 @@ fby_status fby_ring_pool_create(const fby_ring_pool_options *options, fby_ring_p
         .kind_ = (fby_ring_word_)options->kind,
         .unordered_ = options->kind == FBY_RING_LOCAL_UNORDERED ? granules : 0,
         .shared_ = options->kind == FBY_RING_SHARED ? granules : 0,
+        .base_ = base,
+        .end_ = base + l.capacity,
+        .big_ = (fby_ring_word_ *)(void *)(map + l.big),
+        .queue_ = (uint32_t *)(void *)(map + l.queue),
         .slow_ = slow,
         .head_ = base,
         .limit_ = base,
@@ -167,7 +171,7 @@ static void read_positions(const fby_ring_pool *pool, uint64_t *tail, uint64_t *
     } while (moves % 2 != 0 || word(&slow->moves) != moves);
 }
 
-fby_status fby_ring_pool_get_stats(const fby_ring_pool *pool, fby_ring_pool_stats *stats)
+fby_status fby_ring_pool_get_stats(fby_ring_pool *pool, fby_ring_pool_stats *stats)
 {
     const struct fby_ring_slow_ *slow = pool->slow_;
     uint64_t tail, head;
@@ -176,11 +180,14 @@ fby_status fby_ring_pool_get_stats(const fby_ring_pool *pool, fby_ring_pool_stat
         return fby_error(FBY_EINVAL, "fby_ring_pool_stats.struct_size is %zu, not %zu",
                          stats->struct_size, sizeof *stats);
     uint64_t released = __atomic_load_n(&pool->released_, __ATOMIC_ACQUIRE);
+    if (pool->kind_ == FBY_RING_SHARED)
+        released +=
+            __atomic_load_n(&slow->taken_bytes, __ATOMIC_ACQUIRE) + fby_ring_returned_bytes(pool);
     read_positions(pool, &tail, &head);
     if (pool->kind_ == FBY_RING_LOCAL)
         released = tail;
-    stats->capacity_bytes = slow->end - slow->base;
-    stats->in_flight_bytes = head - released;
+    stats->capacity_bytes = pool->end_ - pool->base_;
+    stats->in_flight_bytes = released <= head ? head - released : 0;
     stats->span_bytes = head - tail;
     stats->peak_span_bytes = fby_max_size(word(&slow->span_peak), stats->span_bytes);
     stats->window_bytes = word(&slow->reach);

@@ -14,10 +14,15 @@
  * it the read cursor only moves on, which frees bytes and takes none, so what
  * was granted stays free until the write cursor itself has filled it.
  *
- * Ordering of the shared kind: R1 (release of a mark, here and in ring_pool.h)
- * -> A1 hands a slice's bytes back. Every other access to a mark, a cursor or a
- * stretch is by the one thread that writes it, or by one to which the caller
- * handed the slice; and S1 -> S2 keep what statistics read of one age.
+ * The shared kind: the releasing thread puts a slice's place into a queue, which
+ * the allocating thread empties when it looks around; it alone writes marks. So
+ * what goes from cache to cache for a slice is 4 bytes of the queue, and neither
+ * thread waits for a line that the other writes at that time. If the queue is full
+ * the releasing thread sets the mark itself: slower, but it never waits.
+ * Ordering: R1 (queue) -> A1 and R3 (mark) -> A3 hand a slice's bytes back, A2 ->
+ * R2 a cell of the queue. Every other access to a mark, a cursor or a stretch is
+ * by the one thread that writes it, or by one to which the caller handed the
+ * slice; and S1 -> S2 keep what statistics read of one age.
  */
 #include "memory/ring_slow.h"
 
@@ -39,7 +44,7 @@ static fby_ring_stretch *stretch_at(struct fby_ring_slow_ *slow, uint32_t i)
 
 static word granule_of(const fby_ring_pool *pool, word address)
 {
-    return (address - pool->slow_->base) / FBY_RING_GRANULE;
+    return (address - pool->base_) / FBY_RING_GRANULE;
 }
 
 static uint16_t *mark_of(fby_ring_pool *pool, word address)
@@ -49,7 +54,13 @@ static uint16_t *mark_of(fby_ring_pool *pool, word address)
 
 static word *big_size(const fby_ring_pool *pool, word address)
 {
-    return &pool->slow_->big[granule_of(pool, address) / FBY_RING_BIG_STEP];
+    return &pool->big_[granule_of(pool, address) / FBY_RING_BIG_STEP];
+}
+
+static word size_of(const fby_ring_pool *pool, word address, unsigned mark)
+{
+    return mark == FBY_RING_BIG_ ? __atomic_load_n(big_size(pool, address), __ATOMIC_RELAXED)
+                                 : (word)mark * FBY_RING_GRANULE;
 }
 
 static word *read_cursor(fby_ring_pool *pool)
@@ -112,18 +123,40 @@ static word first_marked(fby_ring_pool *pool, word from, word to)
     return from + i * FBY_RING_GRANULE;
 }
 
-/* The same by the marks of two threads, which keep the size. */
+/* The same by a shared pool's marks, which keep the size. */
 static word first_unreleased(fby_ring_pool *pool, word from, word to)
 {
     while (from != to) {
-        /* A1, with R1. */
+        /* A3, with R3. */
         unsigned mark = __atomic_load_n(mark_of(pool, from), __ATOMIC_ACQUIRE);
-        if (!(mark & FBY_RING_RELEASED_))
+        if (!(mark & FBY_RING_RELEASED))
             break;
-        mark &= ~FBY_RING_RELEASED_;
-        from += mark == FBY_RING_BIG_ ? *big_size(pool, from) : (word)mark * FBY_RING_GRANULE;
+        from += size_of(pool, from, mark & (FBY_RING_RELEASED - 1u));
     }
     return from;
+}
+
+/* Marks the slices that the other thread has returned. */
+static void take_back(fby_ring_pool *pool)
+{
+    struct fby_ring_slow_ *slow = pool->slow_;
+    word taken = pool->taken_, bytes = 0;
+    word returned = __atomic_load_n(&pool->returned_, __ATOMIC_ACQUIRE); /* A1, with R1 */
+
+    if (taken == returned)
+        return;
+    for (; taken != returned; taken++) {
+        const uint32_t *cell = &pool->queue_[taken % FBY_RING_QUEUE_];
+        word distance = __atomic_load_n(cell, __ATOMIC_RELAXED);
+        word address = (word)(uintptr_t)pool - distance * FBY_RING_GRANULE;
+        uint16_t *at = mark_of(pool, address);
+        unsigned mark = __atomic_load_n(at, __ATOMIC_RELAXED);
+        fby_assert(mark - 1 < FBY_RING_BIG_); /* a slice, released once */
+        __atomic_store_n(at, (uint16_t)(mark | FBY_RING_RELEASED), __ATOMIC_RELAXED);
+        bytes += size_of(pool, address, mark);
+    }
+    publish(&slow->taken_bytes, slow->taken_bytes + bytes);
+    __atomic_store_n(&pool->taken_, taken, __ATOMIC_RELEASE); /* A2, with R2: cells are free */
 }
 
 /* Moves the read cursor over every released slice before the oldest in flight. */
@@ -143,9 +176,10 @@ static void pass_released(fby_ring_pool *pool)
 /* ---- the write cursor ---- */
 
 /* Where the lowest stretch at or above the address begins; the region's end if there is none. */
-static word bound_above(struct fby_ring_slow_ *slow, word at)
+static word bound_above(const fby_ring_pool *pool, word at)
 {
-    word bound = slow->end;
+    struct fby_ring_slow_ *slow = pool->slow_;
+    word bound = pool->end_;
 
     for (uint32_t i = 0; i < slow->count; i++) {
         fby_ring_stretch *stretch = stretch_at(slow, i);
@@ -158,21 +192,22 @@ static word bound_above(struct fby_ring_slow_ *slow, word at)
 /* The lowest hole of at least `size` bytes: it begins with the region or a granule behind a
  * stretch. (A read cursor at the end of its stretch is not yet where the next slice is: no slice
  * may be there, or it could be taken for that one.) */
-static bool find_hole(struct fby_ring_slow_ *slow, word size, word *hole)
+static bool find_hole(const fby_ring_pool *pool, word size, word *hole)
 {
-    if (bound_above(slow, slow->base) - slow->base >= size) {
-        *hole = slow->base;
+    struct fby_ring_slow_ *slow = pool->slow_;
+    if (bound_above(pool, pool->base_) - pool->base_ >= size) {
+        *hole = pool->base_;
         return true;
     }
-    word best = slow->end;
+    word best = pool->end_;
     for (uint32_t i = 0; i < slow->count; i++) {
         word end = stretch_at(slow, i)->end;
         if (end + FBY_RING_GRANULE < best &&
-            bound_above(slow, end) - end >= size + FBY_RING_GRANULE)
+            bound_above(pool, end) - end >= size + FBY_RING_GRANULE)
             best = end + FBY_RING_GRANULE;
     }
     *hole = best;
-    return best != slow->end;
+    return best != pool->end_;
 }
 
 /* Follows the recent peak of the span, and sets the window by it. */
@@ -188,9 +223,10 @@ static void set_window(fby_ring_pool *pool, word span)
         slow->recent = fby_max_size(span, slow->recent - slow->recent / 4);
         slow->faded_at = position;
     }
-    word window = fby_max_size(slow->recent + slow->recent * 15 / 16, FBY_RING_WINDOW_MIN);
-    window = fby_min_size(window, slow->end - slow->base);
-    slow->window = slow->window_off ? slow->end - slow->base : fby_align_up(window, 64);
+    word least = pool->kind_ == FBY_RING_SHARED ? FBY_RING_WINDOW_MIN_SHARED : FBY_RING_WINDOW_MIN;
+    word window = fby_max_size(slow->recent + slow->recent * 15 / 16, least);
+    window = fby_min_size(window, pool->end_ - pool->base_);
+    slow->window = slow->window_off ? pool->end_ - pool->base_ : fby_align_up(window, 64);
 }
 
 /* Nothing is in flight: one stretch, empty, at the front. */
@@ -198,12 +234,12 @@ static void restart(fby_ring_pool *pool)
 {
     struct fby_ring_slow_ *slow = pool->slow_;
 
-    if (pool->head_ != slow->base)
+    if (pool->head_ != pool->base_)
         publish(&slow->wraps, slow->wraps + 1);
     slow->count = 1;
-    *stretch_at(slow, 0) = (fby_ring_stretch){.start = slow->base, .end = slow->base};
-    jump(slow, &pool->head_, &slow->head_shift, slow->base);
-    jump(slow, read_cursor(pool), &slow->tail_shift, slow->base);
+    *stretch_at(slow, 0) = (fby_ring_stretch){.start = pool->base_, .end = pool->base_};
+    jump(slow, &pool->head_, &slow->head_shift, pool->base_);
+    jump(slow, read_cursor(pool), &slow->tail_shift, pool->base_);
     pool->turn_ = 0;
 }
 
@@ -221,11 +257,13 @@ static void move_to(fby_ring_pool *pool, word start)
     jump(slow, &pool->head_, &slow->head_shift, start);
 }
 
-static void check_stretches(struct fby_ring_slow_ *slow)
+static void check_stretches(const fby_ring_pool *pool)
 {
+    struct fby_ring_slow_ *slow = pool->slow_;
+
     for (uint32_t i = 0; i < slow->count; i++) {
         fby_ring_stretch *a = stretch_at(slow, i);
-        fby_assert(slow->base <= a->start && a->start <= a->end && a->end <= slow->end);
+        fby_assert(pool->base_ <= a->start && a->start <= a->end && a->end <= pool->end_);
         for (uint32_t k = 0; k < i; k++) {
             fby_ring_stretch *b = stretch_at(slow, k);
             fby_assert(a->end <= b->start || b->end <= a->start);
@@ -238,6 +276,8 @@ static void look_around(fby_ring_pool *pool, word size)
 {
     struct fby_ring_slow_ *slow = pool->slow_;
 
+    if (pool->kind_ == FBY_RING_SHARED)
+        take_back(pool);
     if (pool->kind_ != FBY_RING_LOCAL)
         pass_released(pool);
     else if (pool->oldest_ == pool->turn_)
@@ -245,14 +285,14 @@ static void look_around(fby_ring_pool *pool, word size)
     word tail = *read_cursor(pool);
     word span = head_position(pool) - (tail - slow->tail_shift);
     set_window(pool, span + size);
-    if (span == 0 && (!slow->window_off || size > slow->end - pool->head_)) {
+    if (span == 0 && (!slow->window_off || size > pool->end_ - pool->head_)) {
         restart(pool);
         return;
     }
     stretch_at(slow, 0)->start = tail;
     stretch_at(slow, slow->count - 1)->end = pool->head_;
     if (FBY_DEBUG >= 2)
-        check_stretches(slow);
+        check_stretches(pool);
 }
 
 /* Takes the write cursor to where `size` bytes are free. It may go on to the address `*bound`, and
@@ -264,16 +304,18 @@ static bool find_room(fby_ring_pool *pool, word size, word *bound, word *step)
     bool may_move = slow->count < FBY_RING_STRETCHES;
 
     /* On within the window. */
-    *bound = bound_above(slow, head);
+    *bound = bound_above(pool, head);
     *step = fby_max_size(slow->window / 2, FBY_RING_STEP_MIN);
-    if (head + size <= fby_min_size(*bound, slow->base + slow->window)) {
-        *bound = fby_min_size(*bound, slow->base + slow->window);
+    if (pool->kind_ == FBY_RING_SHARED)
+        *step = FBY_RING_QUEUE_ / 4 * FBY_RING_GRANULE; /* or the queue might fill up */
+    if (head + size <= fby_min_size(*bound, pool->base_ + slow->window)) {
+        *bound = fby_min_size(*bound, pool->base_ + slow->window);
         return true;
     }
     /* Down to a hole, if it is one that lasts for a while. */
-    if (may_move && find_hole(slow, fby_max_size(size, slow->window / 8), &hole) && hole < head) {
+    if (may_move && find_hole(pool, fby_max_size(size, slow->window / 8), &hole) && hole < head) {
         move_to(pool, hole);
-        *bound = bound_above(slow, hole);
+        *bound = bound_above(pool, hole);
         return true;
     }
     /* The window is too narrow: on above it, looking back soon. */
@@ -282,10 +324,10 @@ static bool find_room(fby_ring_pool *pool, word size, word *bound, word *step)
         return true;
     }
     /* Anywhere but in crumbs, which would only cut the order of slices into ever more stretches. */
-    if (!may_move || !find_hole(slow, fby_max_size(size, (slow->end - slow->base) / 64), &hole))
+    if (!may_move || !find_hole(pool, fby_max_size(size, (pool->end_ - pool->base_) / 64), &hole))
         return false;
     move_to(pool, hole);
-    *bound = bound_above(slow, hole);
+    *bound = bound_above(pool, hole);
     return true;
 }
 
@@ -296,11 +338,12 @@ static bool make_room(fby_ring_pool *pool, word size)
 
     look_around(pool, size);
     bool found = find_room(pool, size, &bound, &step);
-    pool->limit_ = pool->head_;
+    word limit = pool->head_;
     if (found)
-        pool->limit_ += fby_min_size(bound - pool->head_, fby_max_size(size, step) & ~(word)63);
+        limit += fby_min_size(bound - pool->head_, fby_max_size(size, step) & ~(word)63);
+    pool->limit_ = limit;
 
-    word reach = fby_max_size(slow->window, pool->limit_ - slow->base);
+    word reach = fby_max_size(slow->window, limit - pool->base_);
     publish(&slow->reach, reach);
     if (reach > slow->reach_peak)
         publish(&slow->reach_peak, reach);
@@ -317,9 +360,9 @@ fby_status fby_ring_alloc_slow_(fby_ring_pool *pool, size_t bytes, void **slice)
 {
     struct fby_ring_slow_ *slow = pool->slow_;
 
-    if (bytes == 0 || bytes > slow->end - slow->base)
+    if (bytes == 0 || bytes > pool->end_ - pool->base_)
         return fby_error(FBY_EINVAL, "a slice of %zu bytes from a pool of %zu", bytes,
-                         (size_t)(slow->end - slow->base));
+                         (size_t)(pool->end_ - pool->base_));
     word size = fby_align_up(bytes, FBY_RING_GRANULE);
     if (size > pool->limit_ - pool->head_ && !make_room(pool, size)) {
         publish(&slow->exhausted, slow->exhausted + 1);
@@ -330,7 +373,8 @@ fby_status fby_ring_alloc_slow_(fby_ring_pool *pool, size_t bytes, void **slice)
     if (size <= FBY_RING_SMALL_ * FBY_RING_GRANULE)
         mark = (unsigned)(size / FBY_RING_GRANULE);
     else
-        *big_size(pool, head) = size;
+        publish(big_size(pool, head), size);
+    /* Relaxed: the mark reaches the releasing thread of a shared pool with the slice's address. */
     __atomic_store_n(mark_of(pool, head), (uint16_t)mark, __ATOMIC_RELAXED);
     publish(&pool->head_, head + size);
     *slice = (void *)(uintptr_t)head;
@@ -353,24 +397,65 @@ void fby_ring_release_fifo_slow_(fby_ring_pool *pool, void *slice)
     publish(&pool->oldest_, address + size);
 }
 
+static void assert_within(const fby_ring_pool *pool, word address)
+{
+    fby_assert(address % FBY_RING_GRANULE == 0 && address - pool->base_ < pool->end_ - pool->base_);
+}
+
 /* A big slice, or the caller's mistake. */
 void fby_ring_release_slow_(fby_ring_pool *pool, void *slice)
 {
-    struct fby_ring_slow_ *slow = pool->slow_;
     word address = (word)(uintptr_t)slice;
 
-    fby_assert(pool->kind_ != FBY_RING_LOCAL);
-    fby_assert(address % FBY_RING_GRANULE == 0 && address - slow->base < slow->end - slow->base);
+    fby_assert(pool->kind_ == FBY_RING_LOCAL_UNORDERED);
+    assert_within(pool, address); /* a slice of this pool */
     uint16_t *at = mark_of(pool, address);
-    fby_assert(__atomic_load_n(at, __ATOMIC_RELAXED) == FBY_RING_BIG_); /* in flight */
+    fby_assert(*at == FBY_RING_BIG_); /* in flight */
+    *at = 0;
+    publish(&pool->released_, pool->released_ + *big_size(pool, address));
+}
 
-    word size = *big_size(pool, address);
-    if (pool->kind_ == FBY_RING_SHARED)
-        /* R1, with A1. */
-        __atomic_store_n(at, FBY_RING_BIG_ | FBY_RING_RELEASED_, __ATOMIC_RELEASE);
+/* The queue is full, for the allocating thread has not allocated for long: marks it here. */
+static void release_marked(fby_ring_pool *pool, word address)
+{
+    uint16_t *at = mark_of(pool, address);
+    unsigned mark = __atomic_load_n(at, __ATOMIC_RELAXED);
+
+    fby_assert(mark - 1 < FBY_RING_BIG_); /* a slice, released once */
+    publish(&pool->released_, pool->released_ + size_of(pool, address, mark));
+    /* R3, with A3. */
+    __atomic_store_n(at, (uint16_t)(mark | FBY_RING_RELEASED), __ATOMIC_RELEASE);
+}
+
+void fby_ring_release_shared_slow_(fby_ring_pool *pool, void *slice)
+{
+    word address = (word)(uintptr_t)slice;
+
+    fby_assert(pool->kind_ == FBY_RING_SHARED);
+    assert_within(pool, address);                                         /* a slice of this pool */
+    pool->taken_seen_ = __atomic_load_n(&pool->taken_, __ATOMIC_ACQUIRE); /* R2, with A2 */
+    if (pool->returned_ - pool->taken_seen_ == FBY_RING_QUEUE_)
+        release_marked(pool, address);
     else
-        __atomic_store_n(at, 0, __ATOMIC_RELAXED);
-    publish(&pool->released_, pool->released_ + size);
+        fby_ring_release_shared(pool, slice);
+}
+
+/* What has been returned and not yet taken back. Any thread; what moves meanwhile may be in or
+ * not. */
+uint64_t fby_ring_returned_bytes(fby_ring_pool *pool)
+{
+    word taken = __atomic_load_n(&pool->taken_, __ATOMIC_ACQUIRE), bytes = 0;
+    word returned = __atomic_load_n(&pool->returned_, __ATOMIC_ACQUIRE);
+
+    for (; taken != returned; taken++) {
+        const uint32_t *cell = &pool->queue_[taken % FBY_RING_QUEUE_];
+        word distance = __atomic_load_n(cell, __ATOMIC_RELAXED);
+        word address = (word)(uintptr_t)pool - distance * FBY_RING_GRANULE;
+        unsigned mark = __atomic_load_n(mark_of(pool, address), __ATOMIC_RELAXED);
+        if (!(mark & FBY_RING_RELEASED))
+            bytes += size_of(pool, address, mark);
+    }
+    return bytes;
 }
 
 fby_status fby_ring_vectors_refused_(uint32_t vectors)

@@ -8,8 +8,10 @@
 enum {
     FBY_RING_STRETCHES = 16, /* a power of two; two or three are usual */
     FBY_RING_WINDOW_MIN = 16 << 10,
-    FBY_RING_STEP_MIN = 64 << 10, /* bytes between two looks, unless there are reasons */
-    FBY_RING_BIG_STEP = 16384     /* granules for each entry of `big` */
+    FBY_RING_WINDOW_MIN_SHARED = 256 << 10, /* to look at the other thread's lines less often */
+    FBY_RING_STEP_MIN = 64 << 10,           /* bytes between two looks, unless there are reasons */
+    FBY_RING_BIG_STEP = 16384,              /* granules for each entry of `big` */
+    FBY_RING_RELEASED = 1 << 15 /* in a shared pool's mark, with the size: not yet passed */
 };
 
 /* Slices that lie one behind the other, from `start` to `end`: addresses. Of the oldest stretch
@@ -25,14 +27,11 @@ typedef struct fby_ring_stretch {
  */
 struct fby_ring_slow_ {
     fby_ring_stretch stretches[FBY_RING_STRETCHES];
-    uint32_t oldest, count;   /* count ≥ 1 */
-    fby_ring_word_ base, end; /* of the region */
-    fby_ring_word_ recent;    /* the recent peak of the span, bytes */
-    fby_ring_word_ window;    /* half as much again, bytes */
-    fby_ring_word_ faded_at;  /* position of the write cursor when `recent` last faded */
-    fby_ring_word_ *big;      /* sizes of slices above FBY_RING_SMALL_ granules: no two of them
-                               * begin within FBY_RING_BIG_STEP granules */
-    void *map;                /* the mapping, which the pool itself lies in */
+    uint32_t oldest, count;  /* count ≥ 1 */
+    fby_ring_word_ recent;   /* the recent peak of the span, bytes */
+    fby_ring_word_ window;   /* half as much again, bytes */
+    fby_ring_word_ faded_at; /* position of the write cursor when `recent` last faded */
+    void *map;               /* the mapping, which the pool itself lies in */
     size_t map_bytes;
     bool window_off;
 
@@ -45,6 +44,9 @@ struct fby_ring_slow_ {
     fby_ring_word_ reach;      /* the window, or above it where slices had to go; bytes */
     fby_ring_word_ reach_peak; /* the largest so far */
     fby_ring_word_ span_peak, wraps, exhausted;
+    fby_ring_word_ taken_bytes; /* shared: of all slices taken back so far */
 };
+
+uint64_t fby_ring_returned_bytes(fby_ring_pool *pool);
 
 #endif
