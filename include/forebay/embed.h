@@ -171,10 +171,11 @@ FBY_API fby_status fby_job_poll(fby_job *job);
 FBY_API fby_status fby_job_wait(fby_job *job, uint32_t timeout_ms);
 
 /* Asks it to stop at the next layer; its status becomes FBY_ECANCELED unless
- * all its texts were done. Returns at once. */
+ * all its texts were done. Returns at once; this thread's message stays. */
 FBY_API void fby_job_cancel(fby_job *job);
 
-/* Ends the use of `job`; waits for it first if it still runs. Not from `done`. */
+/* Ends the use of `job`; waits for it first if it still runs. Not from `done`. This
+ * thread's message stays. */
 FBY_API void fby_job_free(fby_job *job);
 
 /* ---- tokens ---- */

@@ -213,5 +213,5 @@ void fby_context_run(fby_context *context, fby_job *job)
     if (status == FBY_OK)
         status = run_batch(context, job);
     if (status != FBY_OK)
-        fby_job_fail(job, status, index);
+        fby_job_fail(job, status, fby_last_error(), index);
 }

@@ -216,7 +216,7 @@ void fby_engine_cancel(fby_job *job)
     pthread_mutex_lock(&engine->lock);
     if (job->queued && job->active == 0) { /* no context would look at the flag for a while */
         dequeue(job);
-        fby_job_fail(job, fby_error(FBY_ECANCELED, "cancelled"), 0);
+        fby_job_fail(job, FBY_ECANCELED, "cancelled", 0);
         finish(engine, job);
     }
     pthread_mutex_unlock(&engine->lock);

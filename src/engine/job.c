@@ -40,14 +40,14 @@ void fby_job_start(fby_job *job, const fby_request *request, fby_job_done *done,
     job->message[0] = '\0';
 }
 
-void fby_job_fail(fby_job *job, fby_status status, size_t text)
+void fby_job_fail(fby_job *job, fby_status status, const char *message, size_t text)
 {
     fby_assert(status != FBY_OK);
     pthread_mutex_lock(&job->failure_lock);
     if (job->status == FBY_OK || text < job->failed_text) {
         job->status = status;
         job->failed_text = text;
-        snprintf(job->message, sizeof job->message, "%s", fby_last_error());
+        snprintf(job->message, sizeof job->message, "%s", message);
     }
     pthread_mutex_unlock(&job->failure_lock);
     /* Nobody reads anything through `next`: a claim is only an index, so no

@@ -77,9 +77,9 @@ void fby_job_destroy(fby_job *job);
 /* Makes an initialised job ready for `request`. */
 void fby_job_start(fby_job *job, const fby_request *request, fby_job_done *done, void *context);
 
-/* Keeps `status` and this thread's message, unless a failure of an earlier text
- * is known; no text is claimed any more. Any thread at work on the job. */
-void fby_job_fail(fby_job *job, fby_status status, size_t text);
+/* Keeps `status` and `message`, unless a failure of an earlier text is known; no text is claimed
+ * any more. Any thread at work on the job. */
+void fby_job_fail(fby_job *job, fby_status status, const char *message, size_t text);
 
 /* The status of a finished job; its message becomes this thread's. */
 fby_status fby_job_result(fby_job *job);

@@ -328,6 +328,33 @@ static void a_job_cancelled_before_it_began_does_not_wait_for_others(void **stat
     free(vectors);
 }
 
+static void cancelling_leaves_the_callers_message_alone(void **state)
+{
+    (void)state;
+    enum { MANY = 3000 };
+    fby_text *many = malloc(MANY * sizeof *many);
+    float *vectors = malloc((size_t)MANY * DIM * sizeof(float)), vector[DIM];
+    for (int i = 0; i < MANY; i++)
+        many[i] = text_of("one of very many texts that will never all be embedded");
+    fby_job *first, *second;
+    assert_int_equal(fby_embed_submit(model, many, MANY, NULL, vectors, NULL, NULL, NULL, &first),
+                     FBY_OK);
+    assert_int_equal(fby_job_wait(first, 20), FBY_EAGAIN);
+    assert_int_equal(fby_embed_submit(model, texts, 1, NULL, vector, NULL, NULL, NULL, &second),
+                     FBY_OK);
+    fby_model *none = NULL;
+    assert_int_equal(fby_model_open("no such directory", NULL, &none), FBY_ENOENT);
+    char message[256];
+    snprintf(message, sizeof message, "%s", fby_last_error());
+    fby_job_cancel(second); /* had not begun */
+    fby_job_cancel(first);  /* had */
+    fby_job_free(second);
+    fby_job_free(first);
+    assert_string_equal(fby_last_error(), message);
+    free(many);
+    free(vectors);
+}
+
 static void a_finished_job_is_not_cancelled(void **state)
 {
     (void)state;
@@ -424,6 +451,7 @@ int main(void)
         cmocka_unit_test(submitted_jobs_give_the_same_vectors_and_call_back_once),
         cmocka_unit_test(a_cancelled_job_stops),
         cmocka_unit_test(a_job_cancelled_before_it_began_does_not_wait_for_others),
+        cmocka_unit_test(cancelling_leaves_the_callers_message_alone),
         cmocka_unit_test(a_finished_job_is_not_cancelled),
         cmocka_unit_test(tokens_can_be_counted_and_named),
         cmocka_unit_test(a_short_array_gets_the_first_ids_and_the_full_count),
