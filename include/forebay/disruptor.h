@@ -76,7 +76,8 @@ typedef struct fby_disruptor_options {
 
 enum { FBY_DISRUPTOR_READERS_MAX = 16 }; /* consumers and groups together */
 
-/* Maps and touches everything that is ever needed. FBY_EINVAL names the option. */
+/* Maps and touches everything that is ever needed. FBY_EINVAL names the option; FBY_EUNSUPPORTED
+ * when a larger struct asks for what this version does not have. NULL: the defaults. */
 FBY_API fby_status fby_disruptor_create(const fby_disruptor_options *options,
                                         fby_disruptor **disruptor);
 

@@ -92,8 +92,9 @@ typedef struct fby_ring_pool_options {
  * every page: no call after this one faults or allocates. Call it on the thread
  * that will use the pool; of a shared one, that which allocates.
  *
- * FBY_EINVAL for a capacity of 0, an unknown kind or a wrong struct_size;
- * FBY_ENOMEM if the system gives no memory.
+ * FBY_EINVAL for a capacity of 0, an unknown kind or a struct_size that was not
+ * set, FBY_EUNSUPPORTED when a larger struct asks for what this version does not
+ * have; FBY_ENOMEM if the system gives no memory.
  */
 FBY_API fby_status fby_ring_pool_create(const fby_ring_pool_options *options, fby_ring_pool **pool);
 

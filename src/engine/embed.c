@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "base/bits.h"
+#include "base/options.h"
 #include "engine/model.h"
-#include "engine/options.h"
 
 static bool wants_unit_length(const fby_model *model, fby_normalize normalize)
 {

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/bits.h"
-#include "engine/options.h"
+#include "base/options.h"
 
 /*
  * Tokens a batch: enough rows that the weights, read once a batch, cost little

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/bits.h"
+#include "base/options.h"
 #include "base/status.h"
 #include "memory/ring_slow.h"
 
@@ -92,17 +93,19 @@ static fby_status map_pool(const fby_ring_pool_options *options, size_t size, un
     return FBY_OK;
 }
 
-fby_status fby_ring_pool_create(const fby_ring_pool_options *options, fby_ring_pool **pool)
+fby_status fby_ring_pool_create(const fby_ring_pool_options *given, fby_ring_pool **pool)
 {
     layout l = {0};
     unsigned char *map = NULL;
+    fby_ring_pool_options read = FBY_RING_POOL_OPTIONS_INIT;
+    const fby_ring_pool_options *options = &read;
 
-    if (options->struct_size != sizeof *options)
-        return fby_error(FBY_EINVAL, "fby_ring_pool_options.struct_size is %zu, not %zu",
-                         options->struct_size, sizeof *options);
+    fby_status status = fby_options_read(&read, sizeof read, given, "fby_ring_pool_options");
+    if (status != FBY_OK)
+        return status;
     if ((unsigned)options->kind > FBY_RING_SHARED)
         return fby_error(FBY_EINVAL, "ring pool of kind %d", (int)options->kind);
-    fby_status status = lay_out(options->capacity_bytes, options->kind, &l);
+    status = lay_out(options->capacity_bytes, options->kind, &l);
     if (status != FBY_OK)
         return status;
     status = map_pool(options, l.total, &map);

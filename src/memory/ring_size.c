@@ -3,6 +3,7 @@
 
 #include <math.h>
 
+#include "base/options.h"
 #include "base/status.h"
 
 /* ln(10^9): room is missing at most once in so many. */
@@ -25,11 +26,13 @@ static double likely_vectors(double n, double mean, double peak)
     return likely < n * peak ? likely : n * peak;
 }
 
-fby_status fby_ring_pool_size(const fby_ring_workload *workload, size_t *capacity_bytes)
+fby_status fby_ring_pool_size(const fby_ring_workload *given, size_t *capacity_bytes)
 {
-    if (workload->struct_size != sizeof *workload)
-        return fby_error(FBY_EINVAL, "fby_ring_workload.struct_size is %zu, not %zu",
-                         workload->struct_size, sizeof *workload);
+    fby_ring_workload read = FBY_RING_WORKLOAD_INIT;
+    const fby_ring_workload *workload = &read;
+    fby_status status = fby_options_read(&read, sizeof read, given, "fby_ring_workload");
+    if (status != FBY_OK)
+        return status;
     if (workload->peak_vectors == 0 || workload->requests_in_flight == 0)
         return fby_error(FBY_EINVAL, "a workload of %u requests in flight, of at most %u vectors",
                          workload->requests_in_flight, workload->peak_vectors);

@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "base/bits.h"
+#include "base/options.h"
 #include "base/pages.h"
 #include "pipeline/waiting.h"
 
@@ -285,9 +286,6 @@ void fby_disruptor_alert(fby_disruptor *disruptor)
 
 static fby_status check_options(const fby_disruptor_options *options)
 {
-    if (options->struct_size != sizeof *options)
-        return fby_error(FBY_EINVAL, "fby_disruptor_options.struct_size is %zu, not %zu",
-                         options->struct_size, sizeof *options);
     if (options->slot_bytes != 64 && options->slot_bytes != 128)
         return fby_error(FBY_EINVAL, "slot_bytes is %u: 64 or 128", options->slot_bytes);
     if (!fby_is_pow2(options->capacity) || options->capacity < 2 ||
@@ -301,9 +299,13 @@ static fby_status check_options(const fby_disruptor_options *options)
     return FBY_OK;
 }
 
-fby_status fby_disruptor_create(const fby_disruptor_options *options, fby_disruptor **out)
+fby_status fby_disruptor_create(const fby_disruptor_options *given, fby_disruptor **out)
 {
-    fby_status status = check_options(options);
+    fby_disruptor_options read = FBY_DISRUPTOR_OPTIONS_INIT;
+    const fby_disruptor_options *options = &read;
+    fby_status status = fby_options_read(&read, sizeof read, given, "fby_disruptor_options");
+    if (status == FBY_OK)
+        status = check_options(options);
     if (status != FBY_OK)
         return status;
     fby_disruptor *disruptor = aligned_alloc(64, sizeof *disruptor);

@@ -98,6 +98,29 @@ static void refuses_options_that_make_no_pool(void **state)
     fby_ring_pool_destroy(NULL);
 }
 
+static void callers_of_other_versions_are_understood(void **state)
+{
+    (void)state;
+    fby_ring_pool *pool = NULL;
+    struct newer {
+        fby_ring_pool_options known;
+        uint64_t unknown;
+    } newer = {FBY_RING_POOL_OPTIONS_INIT, 0};
+    newer.known.struct_size = sizeof newer;
+    newer.known.capacity_bytes = 4096;
+    assert_int_equal(fby_ring_pool_create(&newer.known, &pool), FBY_OK);
+    fby_ring_pool_destroy(pool);
+    pool = NULL;
+    newer.unknown = 1;
+    assert_int_equal(fby_ring_pool_create(&newer.known, &pool), FBY_EUNSUPPORTED);
+    assert_null(pool);
+
+    fby_ring_pool_options older = {.struct_size = offsetof(fby_ring_pool_options, window_off),
+                                   .capacity_bytes = 4096};
+    assert_int_equal(fby_ring_pool_create(&older, &pool), FBY_OK);
+    fby_ring_pool_destroy(pool);
+}
+
 static void lends_its_whole_capacity_and_no_more(void **state)
 {
     (void)state;
@@ -639,6 +662,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(refuses_options_that_make_no_pool),
+        cmocka_unit_test(callers_of_other_versions_are_understood),
         cmocka_unit_test(lends_its_whole_capacity_and_no_more),
         cmocka_unit_test(refuses_a_size_that_no_pool_could_give),
         cmocka_unit_test(counts_in_vectors),

@@ -67,6 +67,28 @@ static void every_option_out_of_range_is_named(void **state)
     assert_null(disruptor);
 }
 
+static void callers_of_other_versions_are_understood(void **state)
+{
+    (void)state;
+    fby_disruptor *disruptor = NULL;
+    struct newer {
+        fby_disruptor_options known;
+        uint64_t unknown;
+    } newer = {FBY_DISRUPTOR_OPTIONS_INIT, 0};
+    newer.known.struct_size = sizeof newer;
+    assert_int_equal(fby_disruptor_create(&newer.known, &disruptor), FBY_OK);
+    fby_disruptor_destroy(disruptor);
+    disruptor = NULL;
+    newer.unknown = 1;
+    assert_int_equal(fby_disruptor_create(&newer.known, &disruptor), FBY_EUNSUPPORTED);
+    assert_null(disruptor);
+
+    fby_disruptor_options older = {
+        .struct_size = offsetof(fby_disruptor_options, capacity), .slot_bytes = 128, .capacity = 3};
+    assert_int_equal(fby_disruptor_create(&older, &disruptor), FBY_OK);
+    fby_disruptor_destroy(disruptor);
+}
+
 static void each_consumer_sees_every_event_in_order(void **state)
 {
     (void)state;
@@ -433,6 +455,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_option_out_of_range_is_named),
+        cmocka_unit_test(callers_of_other_versions_are_understood),
         cmocka_unit_test(each_consumer_sees_every_event_in_order),
         cmocka_unit_test(a_full_ring_says_so_until_the_slowest_lets_go),
         cmocka_unit_test(a_chain_sees_an_event_after_those_before_it),

@@ -4,8 +4,8 @@
  * shorter struct, whose missing end takes the defaults; one built against a
  * newer header passes a longer one, whose unknown end must be zero.
  */
-#ifndef FBY_ENGINE_OPTIONS_H
-#define FBY_ENGINE_OPTIONS_H
+#ifndef FBY_BASE_OPTIONS_H
+#define FBY_BASE_OPTIONS_H
 
 #include <stddef.h>
 
