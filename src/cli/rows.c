@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/assert.h"
-#include "cli/float_text.h"
+#include "base/float_text.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "floats are written as they lie");
 

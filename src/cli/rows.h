@@ -21,7 +21,7 @@
 #include <stdint.h>
 
 #include "cli/output.h"
-#include "cli/row_type.h"
+#include "compute/row_type.h"
 #include "forebay/embed.h"
 
 typedef enum fby_row_format {

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/bits.h"
-#include "cli/float_text.h"
+#include "base/float_text.h"
 #include "cli/json_text.h"
 #include "search/utf8.h"
 

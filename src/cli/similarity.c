@@ -7,7 +7,7 @@
 
 #include "base/assert.h"
 #include "cli/commands.h"
-#include "cli/float_text.h"
+#include "base/float_text.h"
 #include "cli/json_text.h"
 #include "cli/lines.h"
 #include "cli/model_choice.h"

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "cli/commands.h"
-#include "cli/float_text.h"
+#include "base/float_text.h"
 #include "cli/input.h"
 #include "cli/json_text.h"
 #include "cli/model_choice.h"

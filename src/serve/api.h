@@ -133,8 +133,9 @@ size_t fby_api_error_body(fby_dialect dialect, const fby_api_error *error, char 
 typedef struct fby_api_text { /* a text, or token ids */
     const char *bytes;        /* valid UTF-8; NULL where `ids` count */
     size_t size;
-    const uint32_t *ids;
+    const uint32_t *ids; /* used as they are: no prompt, no special tokens */
     uint32_t id_count;
+    bool no_special; /* of a text: without [CLS] and [SEP] */
 } fby_api_text;
 
 typedef enum fby_call_kind {
@@ -165,8 +166,7 @@ typedef struct fby_call {
     uint32_t count;
     uint32_t limit;      /* tokens of a text, special ones included */
     bool truncate, left; /* over the limit: cut (at the left), or refuse */
-    bool no_special;
-    const char *prompt; /* put before each text; the model's */
+    const char *prompt;  /* put before each text; the model's */
     size_t prompt_size;
 
     uint32_t dimensions; /* floats answered of each vector: the first so many */
@@ -184,6 +184,13 @@ typedef struct fby_call {
  * `dialect` of the error's body: *dialect. */
 const fby_route *fby_api_route(const char *method, const char *path, fby_dialect *dialect,
                                fby_api_error *error);
+
+/* What the Allow header of a 405 says, "GET, HEAD, POST"; NULL for a path that nobody serves. */
+const char *fby_api_allow(const char *path);
+
+/* Bytes of arena that suffice for any body of `size` bytes that is not refused; SIZE_MAX if they
+ * overflow. With a smaller one a body may be refused (FBY_REFUSED_BODY_TOO_LARGE), no worse. */
+size_t fby_api_arena_size(const fby_api *api, size_t size);
 
 /*
  * Reads `body` (of a route of kind FBY_ROUTE_API). False: *error says why, and

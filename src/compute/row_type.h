@@ -14,8 +14,8 @@
  *
  * Any thread.
  */
-#ifndef FBY_CLI_ROW_TYPE_H
-#define FBY_CLI_ROW_TYPE_H
+#ifndef FBY_COMPUTE_ROW_TYPE_H
+#define FBY_COMPUTE_ROW_TYPE_H
 
 #include <stddef.h>
 #include <stdint.h>

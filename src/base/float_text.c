@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cli/float_text.h"
+#include "base/float_text.h"
 
 #include <stdbool.h>
 #include <string.h>

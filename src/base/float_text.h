@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Numbers as decimal text, for JSON and CSV. Any thread. */
-#ifndef FBY_CLI_FLOAT_TEXT_H
-#define FBY_CLI_FLOAT_TEXT_H
+#ifndef FBY_BASE_FLOAT_TEXT_H
+#define FBY_BASE_FLOAT_TEXT_H
 
 #include <stddef.h>
 #include <stdint.h>

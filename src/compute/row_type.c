@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cli/row_type.h"
+#include "compute/row_type.h"
 
 #include <math.h>
 #include <string.h>
