@@ -120,7 +120,7 @@ static fby_status load(char *file, struct texts *texts)
         status = load_lines(lines, texts);
     fby_lines_close(lines);
     if (status == FBY_OK && texts->used == 0)
-        status = fby_error(FBY_EINVAL, "%s: no text to measure with", file);
+        status = fby_error(FBY_EFORMAT, "%s: no text to measure with", file);
     return status;
 }
 
@@ -345,7 +345,7 @@ static int run(const fby_cli_command *self, int argc, char **argv)
     fby_model_close(bench.model);
     free(texts.texts);
     free(texts.bytes);
-    return status == FBY_OK ? FBY_EXIT_OK : FBY_EXIT_FAILED;
+    return fby_cli_exit(status);
 }
 
 const fby_cli_command fby_bench_embed = {

@@ -226,7 +226,7 @@ static int run(const fby_cli_command *self, int argc, char **argv)
     }
     if (status != FBY_OK)
         fby_say("%s", fby_last_error());
-    return status == FBY_OK ? FBY_EXIT_OK : FBY_EXIT_FAILED;
+    return fby_cli_exit(status);
 }
 
 const fby_cli_command fby_bench_search = {

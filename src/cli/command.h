@@ -20,6 +20,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "base/status.h"
+
 /* What a process ends with. */
 enum {
     FBY_EXIT_OK = 0,
@@ -62,6 +64,13 @@ struct fby_cli_command {
     int (*run)(const fby_cli_command *self, int argc, char **argv);
     const fby_cli_command *const *children; /* ends with NULL; NULL: has none */
 };
+
+/* What a command that ended with `status` leaves with: whatever is wrong with what it was told, by
+ * option or environment, is FBY_EXIT_USAGE. */
+int fby_cli_exit(fby_status status);
+
+/* Hands what was printed to standard output on; FBY_EXIT_FAILED, and said, if it could not be. */
+int fby_cli_printed(void);
 
 /* The last word of a command's name: "embed". */
 const char *fby_cli_word(const fby_cli_command *command);

@@ -205,7 +205,7 @@ static int finish(fby_status status, fby_output *output, const fby_stream_totals
         fby_output_abandon(output);
     if (status != FBY_OK) {
         fby_say("%s", fby_last_error());
-        return status == FBY_EINVAL ? FBY_EXIT_USAGE : FBY_EXIT_FAILED;
+        return fby_cli_exit(status);
     }
     if (stopped)
         fby_say("stopped: %s has the first %llu rows, whole",
@@ -225,7 +225,6 @@ static int run(const fby_cli_command *self, int argc, char **argv)
     fby_output output;
     fby_stream_totals totals = {0};
     signal(SIGPIPE, SIG_IGN);
-    code = FBY_EXIT_FAILED;
     fby_status status = fby_input_open(&options.input, argv + 1, (size_t)operands, &input);
     if (status == FBY_OK)
         status = fby_model_choice_open(&options.model, &model);
@@ -238,7 +237,7 @@ static int run(const fby_cli_command *self, int argc, char **argv)
         code = finish(status, &output, &totals, options.output);
     } else {
         fby_say("%s", fby_last_error());
-        code = status == FBY_EINVAL ? FBY_EXIT_USAGE : FBY_EXIT_FAILED;
+        code = fby_cli_exit(status);
     }
     fby_model_close(model);
     fby_input_close(input);

@@ -95,12 +95,14 @@ static void print_lines(json_t *described)
     }
 }
 
-static fby_status print_info(const struct options *options, const char *dir,
-                             const fby_model_info *info)
+/* What to leave with. */
+static int print_info(const struct options *options, const char *dir, const fby_model_info *info)
 {
     json_t *described = describe(dir, info);
-    if (described == NULL)
-        return fby_error(FBY_ENOMEM, "the description could not be made");
+    if (described == NULL) {
+        fby_say("no memory for a description");
+        return FBY_EXIT_FAILED;
+    }
 
     if (options->json) {
         json_dumpf(described, stdout, JSON_COMPACT);
@@ -109,9 +111,7 @@ static fby_status print_info(const struct options *options, const char *dir,
         print_lines(described);
     }
     json_decref(described);
-    if (fflush(stdout) != 0 || ferror(stdout))
-        return fby_error(FBY_EIO, "standard output cannot be written");
-    return FBY_OK;
+    return fby_cli_printed();
 }
 
 static int run(const fby_cli_command *self, int argc, char **argv)
@@ -129,12 +129,14 @@ static int run(const fby_cli_command *self, int argc, char **argv)
         status = fby_model_choice_open(&options.model, &model);
     if (status == FBY_OK)
         status = fby_model_get_info(model, &info);
-    if (status == FBY_OK)
-        status = print_info(&options, dir, &info);
-    if (status != FBY_OK)
+    if (status == FBY_OK) {
+        code = print_info(&options, dir, &info);
+    } else {
         fby_say("%s", fby_last_error());
+        code = fby_cli_exit(status);
+    }
     fby_model_close(model);
-    return status == FBY_OK ? FBY_EXIT_OK : FBY_EXIT_FAILED;
+    return code;
 }
 
 const fby_cli_command fby_command_info = {

@@ -49,9 +49,9 @@ static const fby_cli_command forebay = {
 
 static int printed(bool known, const char *what)
 {
-    if (known)
-        return fflush(stdout) == 0 ? FBY_EXIT_OK : FBY_EXIT_FAILED;
     fby_say_as(forebay.name);
+    if (known)
+        return fby_cli_printed();
     fby_say("%s: there is none of that name", what);
     return FBY_EXIT_USAGE;
 }

@@ -254,6 +254,29 @@ static bool parse_words(struct parse *parse)
     return true;
 }
 
+int fby_cli_exit(fby_status status)
+{
+    switch (status) {
+    case FBY_OK:
+        return FBY_EXIT_OK;
+    case FBY_EINVAL:
+        return FBY_EXIT_USAGE;
+    case FBY_ECANCELED:
+        return FBY_EXIT_INTERRUPTED;
+    default:
+        return FBY_EXIT_FAILED;
+    }
+}
+
+int fby_cli_printed(void)
+{
+    errno = 0;
+    if (fflush(stdout) == 0 && ferror(stdout) == 0)
+        return FBY_EXIT_OK;
+    fby_say("standard output: %s", errno != 0 ? strerror(errno) : "an earlier write failed");
+    return FBY_EXIT_FAILED;
+}
+
 bool fby_cli_parse(const fby_cli_command *command, int argc, char **argv, void *fields,
                    int *operands, int *exit_code)
 {
@@ -266,7 +289,7 @@ bool fby_cli_parse(const fby_cli_command *command, int argc, char **argv, void *
         return false;
     if (parse.help) {
         fby_cli_help(command, stdout);
-        *exit_code = FBY_EXIT_OK;
+        *exit_code = fby_cli_printed();
         return false;
     }
     if (parse.operands > 0 && command->operands == NULL) {
@@ -299,7 +322,7 @@ int fby_cli_dispatch(const fby_cli_command *command, int argc, char **argv)
     const char *word = argv[1];
     if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0) {
         fby_cli_help(command, stdout);
-        return FBY_EXIT_OK;
+        return fby_cli_printed();
     }
     if (word[0] == '-') {
         unknown_option(command, word, NULL);

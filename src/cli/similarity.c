@@ -246,10 +246,7 @@ static int run(const fby_cli_command *self, int argc, char **argv)
     fby_model_close(model);
     drop_side(&sides[0]);
     drop_side(&sides[1]);
-    return status == FBY_OK          ? FBY_EXIT_OK
-           : status == FBY_ECANCELED ? FBY_EXIT_INTERRUPTED
-           : status == FBY_EINVAL    ? FBY_EXIT_USAGE
-                                     : FBY_EXIT_FAILED;
+    return fby_cli_exit(status);
 }
 
 const fby_cli_command fby_command_similarity = {

@@ -160,7 +160,7 @@ static int finish(fby_status status, fby_output *output)
         fby_output_abandon(output);
     if (status != FBY_OK) {
         fby_say("%s", fby_last_error());
-        return FBY_EXIT_FAILED;
+        return fby_cli_exit(status);
     }
     return stopped ? FBY_EXIT_INTERRUPTED : FBY_EXIT_OK;
 }
@@ -194,7 +194,7 @@ static int run(const fby_cli_command *self, int argc, char **argv)
         code = finish(tokenize_all(&job, input), &output);
     } else {
         fby_say("%s", fby_last_error());
-        code = status == FBY_EINVAL ? FBY_EXIT_USAGE : FBY_EXIT_FAILED;
+        code = fby_cli_exit(status);
     }
     free(job.ids);
     fby_model_close(job.model);

@@ -30,6 +30,19 @@ class Table(CommandTest):
     def test_the_version_is_a_line(self):
         self.assertRegex(self.succeeds("--version").stdout, rb"\Aforebay \d+\.\d+\.\d+\n\Z")
 
+    def test_what_cannot_be_printed_is_said(self):
+        with open("/dev/full", "wb") as full:
+            for words in (["--help"], ["--version"], ["bench", "--help"], ["--completion", "bash"],
+                          *([*command, "--help"] for command in COMMANDS)):
+                self.fails(1, *words, stdout=full, says=["standard output: No space left"])
+
+    def test_a_wrong_setting_is_a_wrong_command_line_everywhere(self):
+        self.environment["FBY_ISA"] = "no-such"
+        texts = self.path("texts", ["a"])
+        for words in (["embed", texts], ["tokenize", texts], ["info"], ["similarity", "a", "b"],
+                      ["search", "a", texts], ["bench", "embed", "--file", texts]):
+            self.fails(2, *words, says=["no-such"])
+
     def test_no_command_shows_the_help_and_fails(self):
         done = self.run_command()
         self.assertEqual((done.returncode, done.stdout), (2, b""))
