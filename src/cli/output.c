@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,18 +45,57 @@ static fby_status open_stdout(fby_output *output)
     return FBY_OK;
 }
 
-/* The file that `path` leads to through links, which need not exist. */
+/* What the link at `path` names, as seen from where `path` is seen; NULL and errno. */
+static char *read_link(const char *path)
+{
+    char target[PATH_MAX];
+    ssize_t size = readlink(path, target, sizeof target);
+    if (size < 0)
+        return NULL;
+    if (size == (ssize_t)sizeof target) {
+        errno = ENAMETOOLONG;
+        return NULL;
+    }
+    const char *slash = strrchr(path, '/');
+    int dir = slash == NULL || target[0] == '/' ? 0 : (int)(slash - path) + 1;
+    char *found;
+    if (asprintf(&found, "%.*s%.*s", dir, path, (int)size, target) >= 0)
+        return found;
+    errno = ENOMEM;
+    return NULL;
+}
+
+/* The file that `path` leads to through links, the last of which may lead to none; NULL and errno
+ * when there is no telling. */
 static char *resolve(const char *path)
 {
-    char *resolved = realpath(path, NULL);
-    return resolved != NULL ? resolved : strdup(path);
+    enum { LINKS_MAX = 40 };
+    char *at = realpath(path, NULL);
+    if (at != NULL || errno != ENOENT)
+        return at;
+    at = strdup(path);
+    for (int links = 0; at != NULL; links++) {
+        struct stat status;
+        if (lstat(at, &status) != 0 || !S_ISLNK(status.st_mode))
+            return at;
+        char *next = read_link(at);
+        free(at);
+        at = next;
+        if (links == LINKS_MAX) {
+            free(at);
+            at = NULL;
+            errno = ELOOP;
+        }
+    }
+    return NULL;
 }
 
 static fby_status open_part(fby_output *output, const char *path, mode_t mode)
 {
     output->file = resolve(path);
-    if (output->file == NULL ||
-        asprintf(&output->part, "%s.part.%ld", output->file, (long)getpid()) < 0) {
+    if (output->file == NULL)
+        return fby_error_errno(FBY_EIO, errno, "%s", path);
+    if (asprintf(&output->part, "%s.part.%ld", output->file, (long)getpid()) < 0) {
         output->part = NULL;
         return no_memory();
     }
@@ -180,15 +220,28 @@ fby_status fby_output_patch(fby_output *output, uint64_t offset, const void *byt
     return failed(output);
 }
 
+/* Or the name could outlive the bytes when the power goes. */
+static fby_status to_disk(const fby_output *output)
+{
+    while (fsync(output->fd) != 0)
+        if (errno == EINVAL || errno == ENOSYS) /* a file system that does not */
+            break;
+        else if (errno != EINTR)
+            return failed(output);
+    return FBY_OK;
+}
+
 fby_status fby_output_commit(fby_output *output)
 {
     fby_status status = fby_output_flush(output);
 
     if (status == FBY_OK && output->fd != STDOUT_FILENO) {
         /* Some file systems tell of a full disk only now. */
+        if (output->part != NULL)
+            status = to_disk(output);
         int rc = close(output->fd);
         output->fd = -1;
-        if (rc != 0 && errno != EINTR)
+        if (status == FBY_OK && rc != 0 && errno != EINTR)
             status = failed(output);
     }
     if (status == FBY_OK && output->part != NULL && rename(output->part, output->file) != 0)

@@ -6,8 +6,9 @@
  *     fby_output_open --> fby_output_room, _write, _patch --+--> fby_output_commit
  *                                                           +--> fby_output_abandon
  *
- * A regular file is written as FILE.part.PID beside FILE; commit renames it,
- * abandon removes it, so that an earlier FILE stays until there is a new one. A
+ * A regular file is written as FILE.part.PID beside FILE, which is what a link
+ * leads to, there or not; commit has it on the disk, then renames it, abandon
+ * removes it, so that an earlier FILE stays until there is a new one. A
  * device or a FIFO is written as it is. Standard output that is a regular file
  * is cut back to where it began when abandoned; what went into a pipe is gone.
  *
