@@ -117,6 +117,8 @@ static fby_status pooling_by_mode(const char *name, const json_t *value, fby_poo
 {
     char quoted[FBY_QUOTE_SIZE];
     if (json_is_array(value)) {
+        if (json_array_size(value) == 0)
+            return fby_error(FBY_EUNSUPPORTED, "%s: pooling_mode: no mode", name);
         if (json_array_size(value) != 1)
             return fby_error(FBY_EUNSUPPORTED, "%s: pooling_mode: several modes at once", name);
         value = json_array_get(value, 0);
@@ -133,6 +135,21 @@ static fby_status pooling_by_mode(const char *name, const json_t *value, fby_poo
                      fby_quote(quoted, mode));
 }
 
+/*
+ * A file that says nothing of the mean means it; one that says no to it and to every other mode
+ * leaves nothing to pool by. sentence-transformers 2 fails over it when it embeds, 6 takes
+ * the mean: which was meant is not known.
+ */
+static fby_status no_flag(const char *name, const json_t *root, fby_pooling *pooling)
+{
+    if (json_is_false(json_object_get(root, poolings[FBY_POOLING_MEAN].flag)))
+        return fby_error(FBY_EUNSUPPORTED,
+                         "%s: no pooling mode: %s is false and no other pooling_mode_… is true",
+                         name, poolings[FBY_POOLING_MEAN].flag);
+    *pooling = FBY_POOLING_MEAN;
+    return FBY_OK;
+}
+
 static fby_status pooling_by_flags(const char *name, const json_t *root, fby_pooling *pooling)
 {
     int set = 0;
@@ -141,7 +158,6 @@ static fby_status pooling_by_flags(const char *name, const json_t *root, fby_poo
     if (status == FBY_OK && flag)
         status = fby_error(FBY_EUNSUPPORTED,
                            "%s: pooling_mode_weightedmean_tokens is not supported", name);
-    *pooling = FBY_POOLING_MEAN; /* when none is set */
     for (int i = 0; i < POOLING_COUNT && status == FBY_OK; i++) {
         status = fby_json_bool(name, root, poolings[i].flag, false, &flag);
         if (status == FBY_OK && flag) {
@@ -150,8 +166,8 @@ static fby_status pooling_by_flags(const char *name, const json_t *root, fby_poo
         }
     }
     if (status == FBY_OK && set > 1)
-        status = fby_error(FBY_EUNSUPPORTED, "%s: several pooling modes at once", name);
-    return status;
+        return fby_error(FBY_EUNSUPPORTED, "%s: several pooling modes at once", name);
+    return status == FBY_OK && set == 0 ? no_flag(name, root, pooling) : status;
 }
 
 fby_status fby_config_read_pooling(const char *name, const json_t *root,
