@@ -48,7 +48,8 @@ typedef enum fby_side {
 typedef struct fby_model_options {
     size_t struct_size;
     fby_precision precision;
-    uint32_t threads;      /* at work at once; 0: the processors this process may use */
+    uint32_t threads;      /* at work at once; 0, or more than them: the processors that this
+                            * process may use (affinity, cgroup) */
     const char *cache_dir; /* packed weights; NULL: $XDG_CACHE_HOME/forebay or
                             * ~/.cache/forebay; "": packed in memory, nothing written */
     uint32_t max_jobs;     /* submitted and not yet freed, at most; 0: 64 */
@@ -80,7 +81,7 @@ typedef struct fby_model_info {
     const char *precision;    /* "f32" */
     const char *fingerprint;  /* 32 hexadecimal digits */
     const char *packed_path;  /* the mapped file of packed weights; "" if in memory */
-    uint32_t dim;             /* of a vector as the model gives it */
+    uint32_t dim;             /* of a vector where no `dimensions` are asked for */
     uint32_t layers, heads, hidden, intermediate;
     uint32_t vocabulary; /* tokens */
     uint32_t max_tokens; /* a text is cut to this many, special ones included */
@@ -89,12 +90,13 @@ typedef struct fby_model_info {
     uint64_t weight_bytes;         /* of the weights file */
     uint64_t flops_per_token;      /* floating-point operations a token, attention apart */
     uint64_t flops_per_token_pair; /* and for each token pair (query, key) of a text */
+    uint32_t full_dim;             /* before truncate_dim: the most `dimensions` that there are */
 } fby_model_info;
 
 /* Strings live as long as the model. */
 FBY_API fby_status fby_model_get_info(const fby_model *model, fby_model_info *info);
 
-/* Floats in a vector. */
+/* Floats in a vector: fby_model_info.dim. */
 FBY_API uint32_t fby_model_dim(const fby_model *model);
 
 /* ---- embedding ---- */
@@ -114,7 +116,9 @@ typedef struct fby_text_info {
 } fby_text_info;
 
 typedef enum fby_normalize {
-    FBY_NORMALIZE_MODEL = 0, /* if the model ends with a Normalize module */
+    FBY_NORMALIZE_MODEL = 0, /* if the model ends with a Normalize module; where its truncate_dim
+                              * cuts behind that, the rest is not normalised again, as in
+                              * sentence-transformers */
     FBY_NORMALIZE_YES = 1,   /* to length 1; a zero vector stays zero */
     FBY_NORMALIZE_NO = 2
 } fby_normalize;
@@ -122,7 +126,8 @@ typedef enum fby_normalize {
 typedef struct fby_embed_options {
     size_t struct_size;
     fby_normalize normalize;
-    uint32_t dimensions;     /* first so many, renormalised if normalised; 0: all */
+    uint32_t dimensions;     /* first so many, renormalised if normalised; 0: as the model's
+                              * truncate_dim (config_sentence_transformers.json) says, else all */
     const char *prompt_name; /* of config_sentence_transformers.json; NULL: its default */
     bool no_truncate;        /* refuse a text over the limit: FBY_ETOOLONG */
     bool strict_utf8;        /* refuse invalid UTF-8: FBY_EENCODING */
@@ -139,8 +144,9 @@ typedef struct fby_embed_options {
 /*
  * Writes row i of `vectors`, shape (count, dimensions or dim), for texts[i];
  * infos[i] too unless `infos` is NULL. Blocks until done, the calling thread
- * working too. On failure (where a text was refused, the message names its number) the contents of
- * `vectors` and `infos` are unspecified.
+ * working too. On failure the contents of `vectors` and `infos` are unspecified; where a text is
+ * to blame (FBY_ETOOLONG, FBY_EENCODING, and FBY_ENOTFINITE for a vector that is not finite) the
+ * message names its number.
  */
 FBY_API fby_status fby_embed(fby_model *model, const fby_text *texts, size_t count,
                              const fby_embed_options *options, float *vectors,
@@ -169,6 +175,9 @@ FBY_API fby_status fby_job_poll(fby_job *job);
 
 /* Waits at most `timeout_ms` (UINT32_MAX: without end); as fby_job_poll(). */
 FBY_API fby_status fby_job_wait(fby_job *job, uint32_t timeout_ms);
+
+/* Of a job that failed because of a text: its number. SIZE_MAX otherwise, and while it runs. */
+FBY_API size_t fby_job_failed_text(fby_job *job);
 
 /* Asks it to stop at the next layer; its status becomes FBY_ECANCELED unless
  * all its texts were done. Returns at once; this thread's message stays. */

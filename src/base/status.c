@@ -37,6 +37,8 @@ const char *fby_status_name(fby_status status)
         return "FBY_ETOOLONG";
     case FBY_EENCODING:
         return "FBY_EENCODING";
+    case FBY_ENOTFINITE:
+        return "FBY_ENOTFINITE";
     }
     return "FBY_UNKNOWN";
 }

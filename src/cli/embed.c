@@ -21,7 +21,7 @@ struct options {
     uint64_t count, dimensions;
     int normalize; /* fby_normalize */
     const char *prompt;
-    bool no_truncate, strict;
+    bool no_truncate;
     int truncate_side; /* fby_side */
 };
 
@@ -87,7 +87,6 @@ static const fby_cli_option options_table[] = {
      .help = "cut a long text's right (default) or left end",
      .choices = "right|left",
      AT(truncate_side)},
-    {.kind = FBY_CLI_FLAG, .name = "strict", .help = "refuse invalid UTF-8", AT(strict)},
     {.kind = FBY_CLI_END},
 };
 
@@ -108,7 +107,7 @@ static fby_embed_options embed_options_of(const struct options *options)
     embed.dimensions = (uint32_t)options->dimensions;
     embed.prompt_name = options->prompt;
     embed.no_truncate = options->no_truncate;
-    embed.strict_utf8 = options->strict;
+    embed.strict_utf8 = options->input.strict;
     embed.truncate_side = (fby_side)options->truncate_side;
     return embed;
 }
@@ -135,12 +134,7 @@ static void say_totals(const fby_stream_totals *totals, const fby_progress *prog
         fby_say("%llu texts, %llu tokens in %.2f s: %.0f texts/s, %.0f tokens/s", texts,
                 (unsigned long long)totals->tokens, seconds, (double)totals->texts / seconds,
                 (double)totals->tokens / seconds);
-    if (totals->truncated > 0)
-        fby_say("%llu of %llu texts were longer than %u tokens and were cut",
-                (unsigned long long)totals->truncated, texts, max_tokens);
-    if (totals->replaced > 0)
-        fby_say("%llu of %llu texts held invalid UTF-8, replaced by U+FFFD",
-                (unsigned long long)totals->replaced, texts);
+    fby_say_texts(totals->texts, totals->truncated, totals->replaced, max_tokens);
 }
 
 /* Every text, from the input's first to its last. */
@@ -176,7 +170,7 @@ static fby_status embed_all(const struct options *options, fby_model *model, fby
 
     fby_status status = fby_model_get_info(model, &info);
     if (status == FBY_OK)
-        status = check_options(options, info.dim);
+        status = check_options(options, info.full_dim);
     if (status != FBY_OK)
         return status;
     uint32_t dim = options->dimensions != 0 ? (uint32_t)options->dimensions : info.dim;

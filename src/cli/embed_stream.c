@@ -36,6 +36,7 @@ struct batch {
     uint64_t position; /* of the input, after the last text */
     size_t starts[BATCH_TEXTS];
     struct place places[BATCH_TEXTS];
+    bool replaced[BATCH_TEXTS]; /* before the model saw it */
     fby_text texts[BATCH_TEXTS];
     fby_text_info infos[BATCH_TEXTS];
     float *vectors; /* (BATCH_TEXTS, dim) */
@@ -76,6 +77,7 @@ static fby_status add_text(struct stream *stream, struct batch *batch, const fby
         memcpy(batch->bytes + batch->used, text->bytes, text->size);
     batch->starts[batch->count] = batch->used;
     batch->places[batch->count] = (struct place){text->file, text->number};
+    batch->replaced[batch->count] = text->replaced;
     batch->texts[batch->count].size = text->size;
     batch->count++;
     batch->used = needed;
@@ -128,36 +130,19 @@ static fby_status write_rows(struct stream *stream, const struct batch *batch)
         totals->texts++;
         totals->tokens += info->tokens;
         totals->truncated += info->truncated;
-        totals->replaced += info->replaced;
+        totals->replaced += info->replaced || batch->replaced[i];
     }
     fby_progress_update(stream->progress, batch->position, totals->texts, totals->tokens);
     return fby_output_flush(stream->rows->output);
 }
 
-/* Finds the text that the model refused, and says where it stands. */
-static fby_status blame(const struct stream *stream, const struct batch *batch, fby_status refusal)
+/* The model refused a text of the batch: the message says which line that is. */
+static fby_status blame(const struct batch *batch, fby_status refusal)
 {
-    fby_model_info model = {.struct_size = sizeof model};
-    fby_tokenize_options whole = FBY_TOKENIZE_OPTIONS_INIT;
-    whole.no_truncate = true;
-    whole.prompt_name = stream->options->prompt_name;
-    fby_model_get_info(stream->model, &model);
-
-    for (size_t i = 0; i < batch->count; i++) {
-        size_t tokens;
-        fby_text_info info;
-        const struct place *place = &batch->places[i];
-        if (fby_tokenize(stream->model, batch->texts[i], &whole, NULL, 0, &tokens, &info) != FBY_OK)
-            continue;
-        if (refusal == FBY_ETOOLONG && tokens > model.max_tokens)
-            return fby_error(refusal, "%s:%llu: %zu tokens, the model takes %u (--no-truncate)",
-                             place->file, (unsigned long long)place->line, tokens,
-                             model.max_tokens);
-        if (refusal == FBY_EENCODING && info.replaced)
-            return fby_error(refusal, "%s:%llu: invalid UTF-8 (--strict)", place->file,
-                             (unsigned long long)place->line);
-    }
-    return refusal;
+    size_t text = fby_job_failed_text(batch->job);
+    if (text >= batch->count)
+        return refusal;
+    return fby_input_blame(refusal, batch->places[text].file, batch->places[text].line);
 }
 
 /* The status of the oldest batch, when it is done; cancels it when a stop is asked for. */
@@ -186,8 +171,8 @@ static fby_status retire_oldest(struct stream *stream)
 
     if (status == FBY_OK)
         status = write_rows(stream, batch);
-    else if (status == FBY_ETOOLONG || status == FBY_EENCODING)
-        status = blame(stream, batch, status);
+    else
+        status = blame(batch, status);
     empty(batch);
     stream->oldest = (stream->oldest + 1) % BATCHES;
     stream->in_flight--;

@@ -48,6 +48,7 @@ static json_t *describe(const char *dir, const fby_model_info *info)
     o = with(o, "pooling", json_string(info->pooling));
     o = with(o, "normalizes", json_boolean(info->normalizes));
     o = with(o, "dim", number(info->dim));
+    o = with(o, "full_dim", number(info->full_dim));
     o = with(o, "max_tokens", number(info->max_tokens));
     o = with(o, "layers", number(info->layers));
     o = with(o, "heads", number(info->heads));

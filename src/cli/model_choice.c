@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "base/status.h"
+#include "cli/say.h"
 
 #define USUAL_MODEL "all-MiniLM-L6-v2"
 
@@ -80,5 +81,14 @@ fby_status fby_model_choice_open(const fby_model_choice *choice, fby_model **mod
     fby_model_options options = FBY_MODEL_OPTIONS_INIT;
     options.threads = (uint32_t)choice->threads;
     options.precision = (fby_precision)choice->precision;
-    return fby_model_open(dir, &options, model);
+    fby_model *opened;
+    fby_model_info info = {.struct_size = sizeof info};
+    status = fby_model_open(dir, &options, &opened);
+    if (status != FBY_OK)
+        return status;
+    if (fby_model_get_info(opened, &info) == FBY_OK && info.threads < choice->threads)
+        fby_say("--threads %llu: this process may use %u processors; %u threads work",
+                (unsigned long long)choice->threads, info.threads, info.threads);
+    *model = opened;
+    return FBY_OK;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/say.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -29,4 +30,14 @@ void fby_say(const char *fmt, ...)
     if (write(STDERR_FILENO, line, size) < 0) {
         /* Nowhere left to say it. */
     }
+}
+
+void fby_say_texts(uint64_t texts, uint64_t truncated, uint64_t replaced, uint32_t max_tokens)
+{
+    if (truncated > 0)
+        fby_say("%" PRIu64 " of %" PRIu64 " texts were longer than %u tokens and were cut",
+                truncated, texts, max_tokens);
+    if (replaced > 0)
+        fby_say("%" PRIu64 " of %" PRIu64 " texts held invalid UTF-8, replaced by U+FFFD", replaced,
+                texts);
 }

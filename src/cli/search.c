@@ -133,6 +133,7 @@ struct search {
     size_t passed_over[FBY_PASSED_KINDS];
     fby_hit *hits; /* (options->top) */
     float *vector; /* of a query */
+    uint32_t threads;
 };
 
 /* ---- the model as the index wants it ---- */
@@ -187,6 +188,7 @@ static fby_status open_model(struct search *search)
                                       .max_tokens = info.max_tokens > 2 ? info.max_tokens - 2 : 1,
                                       .count = count_tokens,
                                       .embed = embed_passages};
+    search->threads = info.threads;
     search->vector = malloc(info.dim * sizeof(float));
     search->hits = malloc(search->options->top * sizeof *search->hits);
     if (search->vector == NULL || search->hits == NULL)
@@ -369,8 +371,8 @@ static fby_status find(struct search *search, const char *query, size_t size, si
     if (status != FBY_OK)
         return status;
     for (int attempt = 0;; attempt++) {
-        status = fby_rank(&search->index.rows, search->vector, options->top,
-                          (uint32_t)options->model.threads, search->hits, found, NULL);
+        status = fby_rank(&search->index.rows, search->vector, options->top, search->threads,
+                          search->hits, found, NULL);
         if (status != FBY_EFORMAT || attempt > 0)
             return status;
         fby_say("the index is damaged: %s; it is made anew", fby_last_error());

@@ -6,8 +6,9 @@
 #include <string.h>
 
 #include "base/assert.h"
-#include "cli/commands.h"
 #include "base/float_text.h"
+#include "cli/commands.h"
+#include "cli/input.h"
 #include "cli/json_text.h"
 #include "cli/lines.h"
 #include "cli/model_choice.h"
@@ -15,6 +16,8 @@
 #include "cli/say.h"
 #include "cli/stop.h"
 #include "search/grow.h"
+
+enum { WAIT_MS = 50 /* between two looks at the stop flag */ };
 
 struct options {
     fby_model_choice model;
@@ -49,6 +52,8 @@ struct side {
     size_t *ends; /* (count): where each text's bytes end */
     char *bytes;
     float *vectors; /* (count, dim), of length 1 */
+    fby_text_info *infos;
+    const char *operand;
 };
 
 static void drop_side(struct side *side)
@@ -56,6 +61,7 @@ static void drop_side(struct side *side)
     free(side->ends);
     free(side->bytes);
     free(side->vectors);
+    free(side->infos);
 }
 
 static fby_text text_at(const struct side *side, size_t i)
@@ -96,13 +102,31 @@ static fby_status read_lines(struct side *side, char *file)
 
 static fby_status read_side(const struct options *options, char *operand, struct side *side)
 {
+    side->operand = operand;
     if (options->lines || strcmp(operand, "-") == 0)
         return read_lines(side, operand);
     return add_text(side, operand, strlen(operand));
 }
 
+/* Blames the text of `side` that the model refused, if it is one of several. */
+static fby_status wait_for(const struct options *options, fby_job *job, const struct side *side)
+{
+    fby_status status;
+    while ((status = fby_job_wait(job, WAIT_MS)) == FBY_EAGAIN)
+        if (fby_stop_asked())
+            fby_job_cancel(job);
+    size_t text = fby_job_failed_text(job);
+    bool lines = options->lines || strcmp(side->operand, "-") == 0;
+    fby_job_free(job);
+    if (text >= side->count)
+        return status;
+    const char *file = strcmp(side->operand, "-") == 0 ? "standard input" : side->operand;
+    return lines ? fby_input_blame(status, file, text + 1) : status;
+}
+
 static fby_status embed_side(const struct options *options, fby_model *model, struct side *side)
 {
+    fby_job *job;
     fby_embed_options embed = FBY_EMBED_OPTIONS_INIT;
     size_t floats;
 
@@ -111,15 +135,30 @@ static fby_status embed_side(const struct options *options, fby_model *model, st
     fby_text *texts = malloc((side->count + 1) * sizeof *texts);
     if (fby_mul_size(side->count + 1, fby_model_dim(model), &floats))
         side->vectors = calloc(floats, sizeof *side->vectors);
+    side->infos = calloc(side->count + 1, sizeof *side->infos);
     fby_status status = FBY_OK;
-    if (texts == NULL || side->vectors == NULL)
+    if (texts == NULL || side->vectors == NULL || side->infos == NULL)
         status = fby_error(FBY_ENOMEM, "no memory for %zu vectors", side->count);
     for (size_t i = 0; i < side->count && status == FBY_OK; i++)
         texts[i] = text_at(side, i);
     if (status == FBY_OK)
-        status = fby_embed(model, texts, side->count, &embed, side->vectors, NULL);
+        status = fby_embed_submit(model, texts, side->count, &embed, side->vectors, side->infos,
+                                  NULL, NULL, &job);
+    if (status == FBY_OK)
+        status = wait_for(options, job, side);
     free(texts);
     return status;
+}
+
+static void say_replaced(const struct side *sides, uint32_t max_tokens)
+{
+    size_t texts = sides[0].count + sides[1].count, truncated = 0, replaced = 0;
+    for (int i = 0; i < 2; i++)
+        for (size_t j = 0; j < sides[i].count; j++) {
+            truncated += sides[i].infos[j].truncated;
+            replaced += sides[i].infos[j].replaced;
+        }
+    fby_say_texts(texts, truncated, replaced, max_tokens);
 }
 
 /* Of vectors of length 1; rounding leaves no cosine above 1. */
@@ -200,8 +239,9 @@ static fby_status check_counts(const struct options *options, const struct side 
 static fby_status compare(const struct options *options, fby_model *model, struct side *sides)
 {
     uint32_t dim = fby_model_dim(model);
+    fby_model_info info = {.struct_size = sizeof info};
     fby_output output;
-    fby_status status = FBY_OK;
+    fby_status status = fby_model_get_info(model, &info);
 
     for (int i = 0; i < 2 && status == FBY_OK; i++)
         status = embed_side(options, model, &sides[i]);
@@ -213,8 +253,11 @@ static fby_status compare(const struct options *options, fby_model *model, struc
         status = options->matrix ? put_matrix(options, &output, sides, dim)
                                  : put_pairs(options, &output, sides, dim);
     if (status == FBY_OK)
-        return fby_output_commit(&output);
-    fby_output_abandon(&output);
+        status = fby_output_commit(&output);
+    else
+        fby_output_abandon(&output);
+    if (status == FBY_OK)
+        say_replaced(sides, info.max_tokens);
     return status;
 }
 

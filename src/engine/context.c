@@ -126,22 +126,56 @@ static void finish_empty(const fby_request *request, size_t index)
     memset(vector_of(request, index), 0, request->dimensions * sizeof(float));
 }
 
-/* x / max(‖x‖₂, 1e-12), as torch.nn.functional.normalize does. */
-static void normalize(const fby_kernels *kernels, float *x, uint32_t n)
+/* ‖x‖₂, which is finite exactly when all of x is: where squares overflow they are summed in
+ * doubles. */
+static double length_of(const fby_kernels *kernels, const float *x, uint32_t n)
 {
-    float length = sqrtf(kernels->dot(x, x, n));
-    kernels->scale(x, 1.0f / fmaxf(length, 1e-12f), n);
+    float squares = kernels->dot(x, x, n);
+    if (isfinite(squares))
+        return (double)sqrtf(squares);
+    double sum = 0.0;
+    for (uint32_t i = 0; i < n; i++)
+        sum += (double)x[i] * (double)x[i];
+    return sqrt(sum);
 }
 
-static void finish_batch(const fby_context *context, const fby_request *request)
+/* x / max(‖x‖₂, 1e-12), as torch.nn.functional.normalize does. False when x is not finite. */
+static bool normalize(const fby_kernels *kernels, float *x, uint32_t n)
 {
-    for (uint32_t i = 0; i < context->texts_used; i++) {
-        float *vector = vector_of(request, context->indices[i]);
-        if (context->rows[i] != vector)
-            memcpy(vector, context->rows[i], request->dimensions * sizeof(float));
-        if (request->normalize)
-            normalize(context->kernels, vector, request->dimensions);
-    }
+    double length = length_of(kernels, x, n);
+    kernels->scale(x, 1.0f / fmaxf((float)length, 1e-12f), n);
+    return isfinite(length);
+}
+
+/* The row of the batch's text `i` becomes the vector that was asked for; false when it is not
+ * finite. */
+static bool finish_text(const fby_context *context, const fby_request *request, uint32_t i,
+                        uint32_t dim)
+{
+    float *row = context->rows[i], *vector = vector_of(request, context->indices[i]);
+    bool finite =
+        request->normalize != FBY_UNIT_BEFORE_CUT || normalize(context->kernels, row, dim);
+    if (row != vector)
+        memcpy(vector, row, request->dimensions * sizeof(float));
+    if (request->normalize == FBY_UNIT_AFTER_CUT)
+        return normalize(context->kernels, vector, request->dimensions);
+    return finite && isfinite(length_of(context->kernels, vector, request->dimensions));
+}
+
+/* `*text` is the number of the one that fails. */
+static fby_status finish_batch(const fby_context *context, const fby_request *request, size_t *text)
+{
+    fby_encoder_info info;
+    fby_encoder_get_info(context->encoder, &info);
+    for (uint32_t i = 0; i < context->texts_used; i++)
+        if (!finish_text(context, request, i, info.dim)) {
+            *text = context->indices[i];
+            return fby_error(FBY_ENOTFINITE,
+                             "text %zu: its vector holds NaN or infinity: the model's weights do, "
+                             "or make such numbers",
+                             *text);
+        }
+    return FBY_OK;
 }
 
 static void add_text(fby_context *context, const fby_request *request, size_t index,
@@ -159,7 +193,8 @@ static bool cancelled(fby_job *job)
     return atomic_load_explicit(&job->cancel, memory_order_relaxed);
 }
 
-static fby_status run_batch(fby_context *context, fby_job *job)
+/* Unless it fails on one of its texts, `*text` stays. */
+static fby_status run_batch(fby_context *context, fby_job *job, size_t *text)
 {
     if (context->texts_used == 0)
         return FBY_OK;
@@ -167,7 +202,7 @@ static fby_status run_batch(fby_context *context, fby_job *job)
         fby_encoder_run(context->encoder, context->ids, context->starts, context->texts_used,
                         context->scratch, context->rows, &job->cancel);
     if (status == FBY_OK)
-        finish_batch(context, &job->request);
+        status = finish_batch(context, &job->request, text);
     return status;
 }
 
@@ -198,20 +233,25 @@ void fby_context_run(fby_context *context, fby_job *job)
             continue;
         }
         if (used + tokens > context->budget) {
-            status = run_batch(context, job);
+            size_t last = index;
+            status = run_batch(context, job, &last);
+            if (status != FBY_OK) {
+                index = last;
+                break;
+            }
             memmove(context->ids, context->ids + used, tokens * sizeof(uint32_t));
             context->texts_used = 0;
             share = batch_share(context, job);
         }
         add_text(context, request, index, tokens, info.dim);
-        if (status == FBY_OK && context->texts_used >= share) {
-            status = run_batch(context, job);
+        if (context->texts_used >= share) {
+            status = run_batch(context, job, &index);
             context->texts_used = 0;
             share = batch_share(context, job);
         }
     }
     if (status == FBY_OK)
-        status = run_batch(context, job);
+        status = run_batch(context, job, &index);
     if (status != FBY_OK)
         fby_job_fail(job, status, fby_last_error(), index);
 }

@@ -6,10 +6,16 @@
 #include "base/options.h"
 #include "engine/model.h"
 
-static bool wants_unit_length(const fby_model *model, fby_normalize normalize)
+/* sentence-transformers cuts to the model's truncate_dim behind its Normalize module, and leaves it
+ * at that; who names a number of dimensions gets vectors that compare as the model's own do. */
+static fby_unit unit_of(const fby_model *model, const fby_embed_options *options)
 {
-    return normalize == FBY_NORMALIZE_YES ||
-           (normalize == FBY_NORMALIZE_MODEL && model->info.normalizes);
+    if (options->normalize == FBY_NORMALIZE_YES)
+        return FBY_UNIT_AFTER_CUT;
+    if (options->normalize == FBY_NORMALIZE_NO || !model->info.normalizes)
+        return FBY_UNIT_NONE;
+    bool cut = options->dimensions == 0 && fby_model_dim(model) < model->info.dim;
+    return cut ? FBY_UNIT_BEFORE_CUT : FBY_UNIT_AFTER_CUT;
 }
 
 static fby_status check_ranges(const fby_model *model, const fby_embed_options *options)
@@ -65,10 +71,10 @@ static fby_status resolve(const fby_model *model, const fby_text *texts, size_t 
         .infos = infos,
         .prompt = prompt,
         .prompt_size = prompt_size,
-        .dimensions = options.dimensions != 0 ? options.dimensions : model->info.dim,
+        .dimensions = options.dimensions != 0 ? options.dimensions : fby_model_dim(model),
         .limit = options.max_tokens != 0 ? options.max_tokens : model->info.max_tokens,
         .threads = fby_min_u32(threads, model->threads),
-        .normalize = wants_unit_length(model, options.normalize),
+        .normalize = unit_of(model, &options),
         .truncate = !options.no_truncate,
         .left = options.truncate_side == FBY_SIDE_LEFT,
         .strict_utf8 = options.strict_utf8,
@@ -102,6 +108,11 @@ fby_status fby_job_poll(fby_job *job)
 fby_status fby_job_wait(fby_job *job, uint32_t timeout_ms)
 {
     return fby_engine_wait(job, timeout_ms);
+}
+
+size_t fby_job_failed_text(fby_job *job)
+{
+    return fby_engine_failed_text(job);
 }
 
 void fby_job_cancel(fby_job *job)

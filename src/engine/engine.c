@@ -207,6 +207,18 @@ fby_status fby_engine_wait(fby_job *job, uint32_t timeout_ms)
     return status;
 }
 
+size_t fby_engine_failed_text(fby_job *job)
+{
+    size_t text = SIZE_MAX;
+    pthread_mutex_lock(&job->engine->lock);
+    if (job->state != FBY_JOB_RUNNING &&
+        (job->status == FBY_ETOOLONG || job->status == FBY_EENCODING ||
+         job->status == FBY_ENOTFINITE))
+        text = job->failed_text;
+    pthread_mutex_unlock(&job->engine->lock);
+    return text;
+}
+
 void fby_engine_cancel(fby_job *job)
 {
     fby_engine *engine = job->engine;

@@ -29,6 +29,9 @@ fby_status fby_engine_submit(fby_engine *engine, const fby_request *request, fby
 /* FBY_EAGAIN if `job` is not done within `timeout_ms`. */
 fby_status fby_engine_wait(fby_job *job, uint32_t timeout_ms);
 
+/* As fby_job_failed_text(). */
+size_t fby_engine_failed_text(fby_job *job);
+
 /* Ends a job that nobody works on at once, another at its next layer. */
 void fby_engine_cancel(fby_job *job);
 

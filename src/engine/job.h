@@ -22,6 +22,13 @@
 
 typedef struct fby_engine fby_engine;
 
+/* Which vector has length 1. */
+typedef enum fby_unit {
+    FBY_UNIT_NONE,
+    FBY_UNIT_BEFORE_CUT, /* the model's; what is left of it after the cut is shorter */
+    FBY_UNIT_AFTER_CUT   /* what is returned */
+} fby_unit;
+
 /* What is asked, checked and with every default resolved. */
 typedef struct fby_request {
     const fby_text *texts;
@@ -33,7 +40,7 @@ typedef struct fby_request {
     uint32_t dimensions;
     uint32_t limit; /* tokens a text */
     uint32_t threads;
-    bool normalize;
+    fby_unit normalize;
     bool truncate;
     bool left;
     bool strict_utf8;

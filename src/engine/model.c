@@ -13,15 +13,13 @@
  * beside the arithmetic, few enough that activations stay near the level 2
  * cache. A text longer than this is a batch of its own.
  */
-enum { BATCH_TOKENS = 256, JOBS_DEFAULT = 64, JOBS_MAX = 1 << 16, THREADS_MAX = 1024 };
+enum { BATCH_TOKENS = 256, JOBS_DEFAULT = 64, JOBS_MAX = 1 << 16 };
 
 static fby_status check_options(const fby_model_options *options)
 {
     if (options->precision != FBY_PRECISION_F32)
         return fby_error(FBY_EUNSUPPORTED, "precision %d: only f32 is built",
                          (int)options->precision);
-    if (options->threads > THREADS_MAX)
-        return fby_error(FBY_EINVAL, "threads is %u, at most %d", options->threads, THREADS_MAX);
     if (options->max_jobs > JOBS_MAX)
         return fby_error(FBY_EINVAL, "max_jobs is %u, at most %d", options->max_jobs, JOBS_MAX);
     return FBY_OK;
@@ -36,7 +34,8 @@ static fby_status open_with(fby_model *model, const char *dir, const fby_model_o
     if (status != FBY_OK)
         return status;
     fby_encoder_get_info(model->encoder, &model->info);
-    model->threads = options->threads != 0 ? options->threads : fby_cpu_count();
+    uint32_t processors = fby_cpu_count();
+    model->threads = options->threads != 0 ? fby_min_u32(options->threads, processors) : processors;
 
     uint32_t budget = (uint32_t)fby_max_size(BATCH_TOKENS, model->info.max_tokens);
     uint32_t max_jobs = options->max_jobs != 0 ? options->max_jobs : JOBS_DEFAULT;
@@ -76,7 +75,8 @@ void fby_model_close(fby_model *model)
 
 uint32_t fby_model_dim(const fby_model *model)
 {
-    return model->info.dim;
+    uint32_t kept = model->info.truncate_dim;
+    return kept != 0 ? fby_min_u32(kept, model->info.dim) : model->info.dim;
 }
 
 fby_status fby_model_get_info(const fby_model *model, fby_model_info *out)
@@ -95,7 +95,7 @@ fby_status fby_model_get_info(const fby_model *model, fby_model_info *out)
         .precision = "f32",
         .fingerprint = info->fingerprint,
         .packed_path = info->packed_path,
-        .dim = info->dim,
+        .dim = fby_model_dim(model),
         .layers = info->layers,
         .heads = info->heads,
         .hidden = info->hidden,
@@ -107,6 +107,7 @@ fby_status fby_model_get_info(const fby_model *model, fby_model_info *out)
         .weight_bytes = info->weight_bytes,
         .flops_per_token = info->flops_per_token,
         .flops_per_token_pair = info->flops_per_token_pair,
+        .full_dim = info->dim,
     };
     memcpy(out, &full, fby_min_size(given, sizeof full));
     if (given > sizeof full)

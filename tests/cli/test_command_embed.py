@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """forebay embed: its inputs, its formats, its options."""
 import array
+import json
 import math
 import os
 import pty
+import shutil
 import subprocess
 import unittest
 
+import tiny_model
 from command import REAL_MODEL, CommandTest, f32, jsonl, npy, vectors
 
 TEXTS = ["a pool of water", "that feeds a turbine", "", "one word more", "x" * 300, "end"]
@@ -119,7 +122,7 @@ class Inputs(CommandTest):
                          plain[:1])
 
     def test_jsonl_that_is_none_is_named_by_file_and_line(self):
-        for bad in (b"{", b"[]", b'{"txt":"a"}', b'{"text":1}', b"", b'{"text":"\xff"}'):
+        for bad in (b"{", b"[]", b'{"txt":"a"}', b'{"text":1}', b"", b'{"text":"\xff}'):
             path = self.path("bad.jsonl", b'{"text":"a"}\n' + bad + b"\n")
             self.fails(1, "embed", "--jsonl", path, "-o", "out", says=["bad.jsonl:2: "])
 
@@ -191,6 +194,42 @@ class Options(CommandTest):
                                                          .encode()))
         self.assertIn("2 of 3 texts held invalid UTF-8", done.stderr)
         self.fails(1, "embed", bad, "--strict", "-o", "out", says=["bad:2: ", "UTF-8"])
+
+    def test_invalid_utf8_in_jsonl_is_met_in_the_same_way(self):
+        bad = self.path("bad", b'{"text":"fine"}\n{"text":"\xff\xfe odd"}\n'
+                        b'{"id":"\xe6\xb0","text":"\xf0\x9f\x90!"}\n')
+        done = self.succeeds("embed", "--jsonl", bad)
+        self.assertEqual(vectors(done.stdout), self.rows(text="fine\n\ufffd\ufffd odd\n\ufffd!\n"
+                                                         .encode()))
+        self.assertIn("2 of 3 texts held invalid UTF-8", done.stderr)
+        self.fails(1, "embed", "--jsonl", bad, "--strict", "-o", "out", says=["bad:2: ", "UTF-8"])
+
+    def test_a_vector_that_is_not_finite_is_refused_by_its_line(self):
+        broken = self.path("broken")
+        tiny_model.make_not_finite(self.shared / "tiny", broken, "q")
+        texts = self.path("texts", ["a"] * 600 + ["a q"] + ["a"] * 600)
+        for words in ((), ("--format", "csv"), ("--output-type", "int8"), ("--no-normalize",),
+                      ("--output-type", "binary")):
+            self.fails(1, "embed", "-m", broken, texts, *words, "-o", "out",
+                       says=["texts:601: ", "NaN"])
+        self.fails(1, "similarity", "-m", broken, "a", "q", says=["NaN"])
+        self.fails(1, "similarity", "-m", broken, "--lines", texts, texts, says=["texts:601: "])
+        self.fails(2, "search", "-m", broken, "q", texts, says=["NaN"])
+
+    def test_more_threads_than_processors_are_said(self):
+        done = self.succeeds("embed", "--threads", 1024, input=b"a\n")
+        self.assertRegex(done.stderr, r"--threads 1024: this process may use \d+ processors")
+        self.assertEqual(done.stdout, self.succeeds("embed", input=b"a\n").stdout)
+
+    def test_the_models_own_cut_is_the_default(self):
+        cut = self.path("cut")
+        shutil.copytree(self.shared / "tiny", cut)
+        (cut / "config_sentence_transformers.json").write_text('{"truncate_dim": 7}')
+        whole = self.rows("--dimensions", 32, text=b"a b\n")[0]
+        self.assertEqual(self.rows("-m", cut, text=b"a b\n")[0], whole[:7])
+        self.assertEqual(self.rows("-m", cut, "--dimensions", 32, text=b"a b\n")[0], whole)
+        self.assertEqual(json.loads(self.succeeds("info", "--json", "-m", cut).stdout)["dim"], 7)
+        self.fails(2, "embed", "-m", cut, "--dimensions", 33, input=b"a\n", says=["32 numbers"])
 
     def test_threads_change_nothing(self):
         texts = self.path("texts", [f"text {i}" for i in range(700)])

@@ -96,6 +96,16 @@ class Tokenize(CommandTest):
                          [[101, 1037, 4770, 102]])
         self.fails(1, "tokenize", "--jsonl", file, says=["in.jsonl:1: "])
 
+    def test_what_became_of_texts_is_said(self):
+        bad = self.path("bad", b"fine\n" + b"a " * 300 + b"\xff\n\xc3 x\n")
+        done = self.succeeds("tokenize", "-m", REAL_MODEL, bad)
+        self.assertIn("1 of 3 texts were longer than 256 tokens", done.stderr)
+        self.assertIn("1 of 3 texts held invalid UTF-8", done.stderr)
+        self.assertEqual(self.succeeds("tokenize", input=b"a\n").stderr, "")
+        self.fails(1, "tokenize", "-m", REAL_MODEL, "--strict", bad, "-o", "out",
+                   says=["bad:2: invalid UTF-8"])
+        self.fails(1, "tokenize", "--strict", "--jsonl", input=b'{"text":"\xff"}', says=[":1: "])
+
     def test_a_file_appears_when_it_is_whole(self):
         self.succeeds("tokenize", "-o", "out", input=b"a\nb\n")
         self.assertEqual(len(self.path("out").read_bytes().splitlines()), 2)

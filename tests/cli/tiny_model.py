@@ -6,6 +6,7 @@ hundreds of megabytes through it.
 """
 import json
 import random
+import shutil
 import string
 import struct
 
@@ -78,6 +79,17 @@ def tokenizer():
         "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
                   "max_input_chars_per_word": 100, "vocab": ids},
     }
+
+
+def make_not_finite(model, directory, letter):
+    """A copy of `model` in which the embedding of `letter` holds a NaN."""
+    shutil.copytree(model, directory)
+    path = directory / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    begin = 8 + struct.unpack_from("<Q", content)[0]
+    # The first tensor; dictionaries keep their order.
+    struct.pack_into("<f", content, begin + 4 * HIDDEN * VOCABULARY.index(letter), float("nan"))
+    path.write_bytes(content)
 
 
 def make(directory):

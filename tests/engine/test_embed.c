@@ -10,6 +10,14 @@
 
 enum { DIM = 384, TEXTS = 24, THREADS = 3 };
 
+static uint32_t processors = THREADS;
+uint32_t __wrap_fby_cpu_count(void);
+
+uint32_t __wrap_fby_cpu_count(void)
+{
+    return processors;
+}
+
 static fby_model *model;
 static fby_text texts[TEXTS];
 static float alone[TEXTS][DIM];
@@ -425,6 +433,22 @@ static void says_what_the_model_is(void **state)
     assert_null(older.pooling);
 }
 
+static void more_threads_than_processors_are_not_started(void **state)
+{
+    (void)state;
+    fby_model *many = NULL;
+    fby_model_info info = {.struct_size = sizeof info};
+    fby_model_options options = FBY_MODEL_OPTIONS_INIT;
+    options.threads = 1024;
+    options.cache_dir = "";
+    processors = 2;
+    assert_int_equal(fby_model_open(getenv("FBY_TEST_MODEL"), &options, &many), FBY_OK);
+    processors = THREADS;
+    assert_int_equal(fby_model_get_info(many, &info), FBY_OK);
+    assert_int_equal(info.threads, 2);
+    fby_model_close(many);
+}
+
 static void a_missing_model_is_named(void **state)
 {
     (void)state;
@@ -456,6 +480,7 @@ int main(void)
         cmocka_unit_test(tokens_can_be_counted_and_named),
         cmocka_unit_test(a_short_array_gets_the_first_ids_and_the_full_count),
         cmocka_unit_test(says_what_the_model_is),
+        cmocka_unit_test(more_threads_than_processors_are_not_started),
         cmocka_unit_test(a_missing_model_is_named),
     };
     return cmocka_run_group_tests_name("embed", tests, open_model, close_model);
