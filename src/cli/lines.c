@@ -219,7 +219,7 @@ static fby_status give(fby_lines *lines, size_t size, size_t ending, fby_line *l
     if (size > lines->limit)
         return fby_error(FBY_ETOOLONG, "%s:%llu: the line has more than %zu bytes", lines->file,
                          (unsigned long long)lines->number + 1, lines->limit);
-    *line = (fby_line){lines->buffer + lines->begin, size, lines->file, ++lines->number};
+    *line = (fby_line){lines->buffer + lines->begin, size, lines->file, ++lines->number, false};
     lines->begin += with_cr + ending;
     lines->scanned = lines->begin;
     lines->position += with_cr + ending;

@@ -27,6 +27,7 @@ typedef struct fby_line {
     size_t size;
     const char *file; /* as given; "standard input" for "-" */
     uint64_t number;  /* in its file, from 1 */
+    bool replaced;    /* what was not UTF-8 has been replaced; false for a line as it was read */
 } fby_line;
 
 enum { FBY_LINE_LIMIT = 16 << 20 }; /* bytes of the longest line */

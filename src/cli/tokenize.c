@@ -62,8 +62,10 @@ struct job {
     fby_tokenize_options options;
     bool pieces;
     fby_output *output;
-    uint32_t *ids;
+    uint32_t *ids, max_tokens;
     size_t capacity;
+    bool strict;
+    uint64_t texts, truncated, replaced;
 };
 
 /* Room for a text that is not cut short of the model's limit; more comes when it is asked for. */
@@ -75,23 +77,47 @@ static fby_status open_model(struct job *job, const fby_model_choice *choice)
         status = fby_model_get_info(job->model, &info);
     if (status != FBY_OK)
         return status;
-    job->capacity = info.max_tokens;
+    job->capacity = job->max_tokens = info.max_tokens;
     job->ids = malloc(job->capacity * sizeof *job->ids);
     return job->ids != NULL ? FBY_OK : fby_error(FBY_ENOMEM, "no memory for tokens");
+}
+
+/* What is cut off counts too. */
+static fby_status check_utf8(const struct job *job, const fby_line *line)
+{
+    fby_tokenize_options whole = FBY_TOKENIZE_OPTIONS_INIT;
+    fby_text_info info;
+    size_t count;
+
+    whole.no_truncate = true;
+    fby_status status = fby_tokenize(job->model, (fby_text){line->bytes, line->size}, &whole, NULL,
+                                     0, &count, &info);
+    if (status == FBY_OK && info.replaced)
+        status = fby_error(FBY_EENCODING, "%s:%llu: invalid UTF-8", line->file,
+                           (unsigned long long)line->number);
+    return status;
 }
 
 static fby_status tokenize(struct job *job, const fby_line *line, size_t *count)
 {
     const fby_text text = {line->bytes, line->size};
     unsigned long long number = line->number;
+    fby_text_info info;
 
+    fby_status status = job->strict ? check_utf8(job, line) : FBY_OK;
+    if (status != FBY_OK)
+        return status;
     for (;;) {
-        fby_status status =
-            fby_tokenize(job->model, text, &job->options, job->ids, job->capacity, count, NULL);
+        status =
+            fby_tokenize(job->model, text, &job->options, job->ids, job->capacity, count, &info);
         if (status != FBY_OK)
             return fby_error_prefix(status, "%s:%llu", line->file, number);
-        if (*count <= job->capacity)
+        if (*count <= job->capacity) {
+            job->texts++;
+            job->truncated += info.truncated;
+            job->replaced += info.replaced || line->replaced;
             return FBY_OK;
+        }
         uint32_t *ids = realloc(job->ids, *count * sizeof *ids); /* a token is a byte at least */
         if (ids == NULL)
             return fby_error(FBY_ENOMEM, "%s:%llu: no memory for %zu tokens", line->file, number,
@@ -150,9 +176,10 @@ static fby_status tokenize_all(struct job *job, fby_input *input)
     }
 }
 
-static int finish(fby_status status, fby_output *output)
+static int finish(const struct job *job, fby_status status)
 {
     bool stopped = status == FBY_ECANCELED;
+    fby_output *output = job->output;
 
     if (status == FBY_OK || stopped)
         status = fby_output_commit(output);
@@ -162,6 +189,7 @@ static int finish(fby_status status, fby_output *output)
         fby_say("%s", fby_last_error());
         return fby_cli_exit(status);
     }
+    fby_say_texts(job->texts, job->truncated, job->replaced, job->max_tokens);
     return stopped ? FBY_EXIT_INTERRUPTED : FBY_EXIT_OK;
 }
 
@@ -180,6 +208,7 @@ static int run(const fby_cli_command *self, int argc, char **argv)
     job.options.truncate_side = (fby_side)options.truncate_side;
     job.options.prompt_name = options.prompt;
     job.pieces = options.pieces;
+    job.strict = options.input.strict;
     options.model.threads = 1;
 
     signal(SIGPIPE, SIG_IGN);
@@ -191,7 +220,7 @@ static int run(const fby_cli_command *self, int argc, char **argv)
     if (status == FBY_OK)
         status = fby_output_open(&output, options.output);
     if (status == FBY_OK) {
-        code = finish(tokenize_all(&job, input), &output);
+        code = finish(&job, tokenize_all(&job, input));
     } else {
         fby_say("%s", fby_last_error());
         code = fby_cli_exit(status);
