@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/suggest.h"
 #include "cli/say.h"
-#include "cli/suggest.h"
 
 /* A walk over argv: where the next word is, where the operands gather. */
 struct parse {

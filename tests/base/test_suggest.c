@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cli/suggest.h"
+#include "base/suggest.h"
 #include "test.h"
 
 static void counts_the_edits_between_two_words(void **state)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The word that someone probably meant. */
-#ifndef FBY_CLI_SUGGEST_H
-#define FBY_CLI_SUGGEST_H
+#ifndef FBY_BASE_SUGGEST_H
+#define FBY_BASE_SUGGEST_H
 
 #include <stdbool.h>
 
