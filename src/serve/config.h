@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What `forebay serve` was told: by flags, before those by the environment,
- * before those by a YAML file. Every key has all three: `max_queued_tokens:` is
- * --max-queued-tokens and FBY_MAX_QUEUED_TOKENS. One table names them all; a
- * fault names the file, the line and the key.
+ * What `forebay serve` was told: by flags, else by the environment, else by a
+ * YAML file, else by default. Every setting has all three: `max_queued_tokens:` is
+ * --max-queued-tokens and FBY_MAX_QUEUED_TOKENS. One table names them all
+ * (settings.def); a fault names the file, the line and the key.
  *
- * Constant after loading; any thread may read it.
+ *     flags, environment, file --fby_serve_config_load--> config --fby_serve_config_reread--> next
+ *
+ * Constant after loading; any thread may read it. What SIGHUP brings is another
+ * config beside the first; who swaps the pointer keeps the old one until nobody
+ * reads it any more.
  */
 #ifndef FBY_SERVE_CONFIG_H
 #define FBY_SERVE_CONFIG_H
@@ -13,6 +17,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "base/status.h"
 
@@ -37,6 +42,9 @@ typedef struct fby_serve_config {
     /* what is served */
     fby_config_model *models; /* (model_count); the first answers where none is named */
     uint32_t model_count;
+    char *served_model_name; /* given to models[0] */
+    char **aliases;          /* (alias_count), given to models[0] */
+    uint32_t alias_count;
     int precision;   /* fby_precision */
     char *cache_dir; /* as in fby_model_options */
 
@@ -51,7 +59,9 @@ typedef struct fby_serve_config {
     /* who */
     fby_config_key *keys; /* (key_count); none: no key is asked for */
     uint32_t key_count;
-    char **cors_origins; /* (cors_count); "*": any */
+    char *api_key_file;
+    uint64_t requests_per_minute, tokens_per_minute; /* of a key that states none */
+    char **cors_origins;                             /* (cors_count); "*": any */
     uint32_t cors_count;
 
     /* how much */
@@ -91,10 +101,58 @@ typedef struct fby_serve_config {
     int log_level;     /* fby_log_level */
     bool log_requests; /* a line a request */
     fby_metrics_compat metrics_compat;
+
+    struct fby_config_source *source; /* what it was read from */
 } fby_serve_config;
 
-/* What every key is where nobody says. */
+/* What every setting is where nobody says. */
 void fby_serve_config_init(fby_serve_config *config);
 void fby_serve_config_clear(fby_serve_config *config);
+
+/* ---- reading ---- */
+
+/* What was said of a setting, in the order that it was said. */
+typedef struct fby_config_texts {
+    const char *const *items;
+    uint32_t count;
+} fby_config_texts;
+
+/* All of it outlives the config, which is read from it again. */
+typedef struct fby_config_inputs {
+    const fby_config_texts *flags;  /* (FBY_SETTING_COUNT of settings.h); NULL: none */
+    const char *const *environment; /* "NAME=value", ends with NULL; NULL: none */
+    const char *file;               /* YAML; NULL: none */
+    const char *default_model;      /* served where none is named; NULL: that is a fault */
+} fby_config_inputs;
+
+/* What is wrong, and what is odd: a line each, "forebay.yaml:3: port: ...". */
+typedef struct fby_config_notes {
+    char *text; /* NULL: nothing */
+    size_t size, room;
+    uint32_t faults, warnings;
+} fby_config_notes;
+
+void fby_config_notes_clear(fby_config_notes *notes);
+
+/* FBY_EINVAL where there are faults: all of them are in `notes`, and in `*config` is what could be
+ * read, to be cleared all the same. */
+fby_status fby_serve_config_load(fby_serve_config *config, const fby_config_inputs *inputs,
+                                 fby_config_notes *notes);
+
+/*
+ * Reads everything again, for SIGHUP. `*next` (fby_serve_config_clear(), free()) has the new values
+ * of the settings that may change while the server runs (keys and their limits, CORS, limits,
+ * time-outs, logs) and `running`'s of all others; a warning names each of those that was changed.
+ * Any fault: FBY_EINVAL, and what runs stays.
+ */
+fby_status fby_serve_config_reread(const fby_serve_config *running, fby_serve_config **next,
+                                   fby_config_notes *notes);
+
+/* The key that a request gave, NULL for none of ours. Takes as long whatever the secret. */
+const fby_config_key *fby_serve_config_find_key(const fby_serve_config *config, const char *secret,
+                                                size_t size);
+
+/* YAML that would be read as the same config, secrets hidden; where each value came from. */
+void fby_serve_config_print(const fby_serve_config *config, FILE *out);
 
 #endif
