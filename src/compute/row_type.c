@@ -17,6 +17,7 @@ const char *fby_row_type_descr(fby_row_type type)
     case FBY_ROW_INT8:
     case FBY_ROW_BINARY:
         return "|i1";
+    case FBY_ROW_UINT8:
     case FBY_ROW_UBINARY:
         return "|u1";
     case FBY_ROW_FLOAT32:
@@ -38,9 +39,10 @@ void fby_row_type_pack(fby_row_type type, const float *vector, uint32_t dim, uin
 {
     uint32_t count = fby_row_type_values(type, dim);
 
-    if (type == FBY_ROW_INT8) {
+    if (type == FBY_ROW_INT8 || type == FBY_ROW_UINT8) {
+        uint8_t zero = type == FBY_ROW_UINT8 ? 128 : 0;
         for (uint32_t i = 0; i < dim; i++)
-            values[i] = rounded(vector[i]);
+            values[i] = (uint8_t)(rounded(vector[i]) + zero);
         return;
     }
     memset(values, 0, count);
@@ -53,5 +55,5 @@ void fby_row_type_pack(fby_row_type type, const float *vector, uint32_t dim, uin
 
 int fby_row_type_value(fby_row_type type, uint8_t value)
 {
-    return type == FBY_ROW_UBINARY ? value : (int8_t)value;
+    return type == FBY_ROW_UINT8 || type == FBY_ROW_UBINARY ? value : (int8_t)value;
 }

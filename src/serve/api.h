@@ -177,7 +177,8 @@ typedef struct fby_call {
 
     char *body; /* FBY_CALL_AT_ONCE: JSON, in the arena */
     size_t body_size;
-    char ignored[256]; /* names of keys that nobody reads, for x-forebay-ignored; "" if none */
+    uint64_t characters; /* of all texts, in TEI's dialect */
+    char ignored[256];   /* names of keys that nobody reads, for x-forebay-ignored; "" if none */
 } fby_call;
 
 /* The route of a path (without query); NULL with an error for none, or another method. HEAD is GET.
@@ -212,7 +213,8 @@ typedef struct fby_answer {
     uint64_t tokenize_ns, queue_ns, compute_ns;
 
     /* How far it has been written: 0 at first. */
-    uint32_t stage, text, row;
+    uint32_t stage, text, row; /* row of the text */
+    uint64_t written;          /* rows of all texts */
 } fby_answer;
 
 /*

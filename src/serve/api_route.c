@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "serve/api_request.h"
+
+/* A path stands once for each set of methods that go the same way. */
+static const fby_route routes[] = {
+    {"/v1/embeddings", "POST", FBY_DIALECT_OPENAI, FBY_ROUTE_API, false, FBY_OP_OPENAI},
+    {"/embed", "POST", FBY_DIALECT_TEI, FBY_ROUTE_API, false, FBY_OP_EMBED},
+    {"/api/embed", "POST", FBY_DIALECT_OLLAMA, FBY_ROUTE_API, false, FBY_OP_OLLAMA},
+    {"/embeddings", "POST", FBY_DIALECT_OPENAI, FBY_ROUTE_API, false, FBY_OP_SHARED},
+    {"/embedding", "POST", FBY_DIALECT_LLAMA, FBY_ROUTE_API, false, FBY_OP_LLAMA},
+    {"/v1/models", "GET, HEAD", FBY_DIALECT_OPENAI, FBY_ROUTE_API, false, FBY_OP_MODELS},
+    {"/embed_all", "POST", FBY_DIALECT_TEI, FBY_ROUTE_API, false, FBY_OP_EMBED_ALL},
+    {"/embed_sparse", "POST", FBY_DIALECT_TEI, FBY_ROUTE_API, false, FBY_OP_EMBED_SPARSE},
+    {"/similarity", "POST", FBY_DIALECT_TEI, FBY_ROUTE_API, false, FBY_OP_SIMILARITY},
+    {"/tokenize", "POST", FBY_DIALECT_TEI, FBY_ROUTE_API, false, FBY_OP_TOKENIZE},
+    {"/decode", "POST", FBY_DIALECT_TEI, FBY_ROUTE_API, false, FBY_OP_DECODE},
+    {"/rerank", "POST", FBY_DIALECT_TEI, FBY_ROUTE_API, false, FBY_OP_RERANK},
+    {"/predict", "POST", FBY_DIALECT_TEI, FBY_ROUTE_API, false, FBY_OP_PREDICT},
+    {"/info", "GET, HEAD", FBY_DIALECT_TEI, FBY_ROUTE_API, false, FBY_OP_INFO},
+    {"/", "POST", FBY_DIALECT_TEI, FBY_ROUTE_API, false, FBY_OP_EMBED},
+    {"/invocations", "POST", FBY_DIALECT_TEI, FBY_ROUTE_API, false, FBY_OP_EMBED},
+    {"/", "GET, HEAD", FBY_DIALECT_NATIVE, FBY_ROUTE_PAGE, true, FBY_OP_NONE},
+    {"/status", "GET, HEAD", FBY_DIALECT_NATIVE, FBY_ROUTE_STATUS, false, FBY_OP_NONE},
+    {"/live", "GET, HEAD", FBY_DIALECT_NATIVE, FBY_ROUTE_LIVE, true, FBY_OP_NONE},
+    {"/health", "GET, HEAD", FBY_DIALECT_NATIVE, FBY_ROUTE_HEALTH, true, FBY_OP_NONE},
+    {"/v1/health", "GET, HEAD", FBY_DIALECT_NATIVE, FBY_ROUTE_HEALTH, true, FBY_OP_NONE},
+    {"/ping", "GET, HEAD", FBY_DIALECT_NATIVE, FBY_ROUTE_HEALTH, true, FBY_OP_NONE},
+    {"/metrics", "GET, HEAD", FBY_DIALECT_NATIVE, FBY_ROUTE_METRICS, true, FBY_OP_NONE},
+};
+enum { ROUTES = sizeof routes / sizeof routes[0] };
+
+const char *fby_api_allow(const char *path)
+{
+    if (strcmp(path, "/") == 0)
+        return "GET, HEAD, POST";
+    for (int i = 0; i < ROUTES; i++)
+        if (strcmp(routes[i].path, path) == 0)
+            return routes[i].methods;
+    return NULL;
+}
+
+/* Whether `method` is a whole word of `methods`. */
+static bool allows(const char *methods, const char *method)
+{
+    size_t size = strlen(method);
+    for (const char *at = methods; (at = strstr(at, method)) != NULL; at++)
+        if ((at == methods || at[-1] == ' ') && (at[size] == '\0' || at[size] == ','))
+            return size > 0;
+    return false;
+}
+
+/* In whose words a path that nobody serves is refused. */
+static fby_dialect dialect_of(const char *path)
+{
+    if (strncmp(path, "/v1/", 4) == 0)
+        return FBY_DIALECT_OPENAI;
+    return strncmp(path, "/api/", 5) == 0 ? FBY_DIALECT_OLLAMA : FBY_DIALECT_NATIVE;
+}
+
+const fby_route *fby_api_route(const char *method, const char *path, fby_dialect *dialect,
+                               fby_api_error *error)
+{
+    bool known = false;
+
+    *dialect = dialect_of(path);
+    for (int i = 0; i < ROUTES; i++) {
+        if (strcmp(routes[i].path, path) != 0)
+            continue;
+        known = true;
+        *dialect = routes[i].dialect;
+        if (allows(routes[i].methods, method))
+            return &routes[i];
+    }
+    if (known)
+        fby_refuse(error, FBY_REFUSED_METHOD, NULL, "%.16s is not allowed for %s: use %s", method,
+                   path, fby_api_allow(path));
+    else
+        fby_refuse(error, FBY_REFUSED_NO_ROUTE, NULL, "nothing is served at %.256s", path);
+    return NULL;
+}
