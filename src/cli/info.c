@@ -106,11 +106,7 @@ static int print_info(const struct options *options, const char *dir, const fby_
     }
 
     if (options->json) {
-        if (json_dumpf(described, stdout, JSON_COMPACT) != 0 && ferror(stdout) == 0) {
-            json_decref(described);
-            fby_say("no memory for a description");
-            return FBY_EXIT_FAILED;
-        }
+        json_dumpf(described, stdout, JSON_COMPACT);
         putchar('\n');
     } else {
         print_lines(described);

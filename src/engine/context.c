@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "base/bits.h"
 #include "base/pages.h"
+#include "engine/vector.h"
 
 /* Hands out 64-byte aligned pieces of a block; with no block, only adds up. */
 typedef struct layout {
@@ -126,27 +127,6 @@ static void finish_empty(const fby_request *request, size_t index)
     memset(vector_of(request, index), 0, request->dimensions * sizeof(float));
 }
 
-/* ‖x‖₂, which is finite exactly when all of x is: where squares overflow they are summed in
- * doubles. */
-static double length_of(const fby_kernels *kernels, const float *x, uint32_t n)
-{
-    float squares = kernels->dot(x, x, n);
-    if (isfinite(squares))
-        return (double)sqrtf(squares);
-    double sum = 0.0;
-    for (uint32_t i = 0; i < n; i++)
-        sum += (double)x[i] * (double)x[i];
-    return sqrt(sum);
-}
-
-/* x / max(‖x‖₂, 1e-12), as torch.nn.functional.normalize does. False when x is not finite. */
-static bool normalize(const fby_kernels *kernels, float *x, uint32_t n)
-{
-    double length = length_of(kernels, x, n);
-    kernels->scale(x, 1.0f / fmaxf((float)length, 1e-12f), n);
-    return isfinite(length);
-}
-
 /* The row of the batch's text `i` becomes the vector that was asked for; false when it is not
  * finite. */
 static bool finish_text(const fby_context *context, const fby_request *request, uint32_t i,
@@ -154,12 +134,12 @@ static bool finish_text(const fby_context *context, const fby_request *request, 
 {
     float *row = context->rows[i], *vector = vector_of(request, context->indices[i]);
     bool finite =
-        request->normalize != FBY_UNIT_BEFORE_CUT || normalize(context->kernels, row, dim);
+        request->normalize != FBY_UNIT_BEFORE_CUT || fby_vector_normalize(context->kernels, row, dim);
     if (row != vector)
         memcpy(vector, row, request->dimensions * sizeof(float));
     if (request->normalize == FBY_UNIT_AFTER_CUT)
-        return normalize(context->kernels, vector, request->dimensions);
-    return finite && isfinite(length_of(context->kernels, vector, request->dimensions));
+        return fby_vector_normalize(context->kernels, vector, request->dimensions);
+    return finite && isfinite(fby_vector_length(context->kernels, vector, request->dimensions));
 }
 
 /* `*text` is the number of the one that fails. */

@@ -156,3 +156,17 @@ fby_status fby_encoder_run(const fby_encoder *encoder, const uint32_t *ids, cons
                     (char *)scratch + used, vectors);
     return FBY_OK;
 }
+
+fby_status fby_encoder_run_rows(const fby_encoder *encoder, const uint32_t *ids, uint32_t tokens,
+                                void *scratch, float *rows, const atomic_bool *cancel)
+{
+    const uint32_t starts[2] = {0, tokens};
+    const float *hidden;
+    fby_status status = fby_bert_run(&encoder->bert, ids, starts, 1, scratch, cancel, &hidden);
+    if (status != FBY_OK)
+        return status;
+    uint32_t dim = encoder->config.bert.hidden;
+    for (size_t i = 0; i < tokens; i++)
+        memcpy(rows + i * dim, hidden + i * encoder->weights.ld_hidden, dim * sizeof(float));
+    return FBY_OK;
+}

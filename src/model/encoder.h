@@ -63,4 +63,9 @@ fby_status fby_encoder_run(const fby_encoder *encoder, const uint32_t *ids, cons
                            uint32_t texts, void *scratch, float *const *vectors,
                            const atomic_bool *cancel);
 
+/* One text of `tokens` ids: its rows (tokens, hidden) as the last layer gives them, not pooled,
+ * one after the other. Otherwise as fby_encoder_run(). */
+fby_status fby_encoder_run_rows(const fby_encoder *encoder, const uint32_t *ids, uint32_t tokens,
+                                void *scratch, float *rows, const atomic_bool *cancel);
+
 #endif

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Who may ask, and how often: API keys and their rates (token buckets that hold
+ * one minute's worth). Where no key is configured everybody may, without limit.
+ * An agent's share of a rate is the rate over the number of agents.
+ *
+ * Threads: each agent has its own.
+ */
+#ifndef FBY_SERVE_KEYS_H
+#define FBY_SERVE_KEYS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "serve/config.h"
+
+typedef struct fby_keys fby_keys;
+
+/* `config` outlives it. */
+fby_status fby_keys_open(const fby_serve_config *config, fby_keys **keys);
+void fby_keys_close(fby_keys *keys);
+
+/* Whether `secret` (NULL: none was given) may ask; the index of its key. */
+bool fby_keys_find(const fby_keys *keys, const char *secret, uint32_t *key);
+
+/* Counts a request of so many tokens at monotonic `now_ns`; false: the key's rate is used up. A
+ * request larger than a minute's tokens passes when the bucket is full. */
+bool fby_keys_take(fby_keys *keys, uint32_t key, uint64_t tokens, uint64_t now_ns);
+
+#endif

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Listening sockets. */
+#ifndef FBY_SERVE_LISTEN_H
+#define FBY_SERVE_LISTEN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/status.h"
+
+/* A nonblocking TCP socket at host:port (0: any), with others at the same place if `shared`. The
+ * port it got: *bound. */
+fby_status fby_listen_tcp(const char *host, uint16_t port, bool shared, uint16_t *bound, int *fd);
+
+/* A Unix socket at `path`; one left there by a server that is gone is replaced, anything else is
+ * refused. */
+fby_status fby_listen_unix(const char *path, int *fd);
+
+#endif

@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "serve/server.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/bits.h"
+#include "base/clock.h"
+#include "serve/agent.h"
+#include "serve/listen.h"
+
+enum {
+    BATCH_TOKENS = 256, /* as the engine's: rows enough for the weights, few enough for the cache */
+    LONG_SLOTS = 64,
+    AGENTS_MAX = 64
+};
+static const size_t max_own_bytes = (size_t)1 << 30;
+
+struct server {
+    const fby_serve_config *config;
+    fby_api api;
+    fby_served *served; /* (model_count) */
+    fby_crew crew;
+    fby_inbox *inboxes;   /* (agents) */
+    fby_agent *agents;    /* (agent_count) */
+    uint32_t agent_count; /* initialised */
+    fby_agent_metrics *agent_metrics;
+    fby_metrics metrics;
+    char *cert, *key;
+    uint16_t port;
+};
+
+/* ---- models ---- */
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash != NULL && slash[1] != '\0' ? slash + 1 : path;
+}
+
+static fby_status open_model(const fby_serve_config *config, const fby_config_model *from,
+                             fby_served *served)
+{
+    fby_isa isa;
+    fby_status status = fby_isa_select(&isa);
+    fby_encoder *encoder = NULL;
+    if (status == FBY_OK)
+        status = fby_encoder_open(from->path, isa, config->cache_dir, &encoder);
+    if (status != FBY_OK)
+        return status;
+    *served = (fby_served){
+        .name = from->name != NULL ? from->name : base_name(from->path),
+        .path = from->path,
+        .aliases = (const char *const *)from->aliases,
+        .alias_count = from->alias_count,
+        .encoder = encoder,
+        .isa = fby_kernels_for(isa)->name,
+        .precision = "f32",
+    };
+    fby_encoder_get_info(encoder, &served->info);
+    return FBY_OK;
+}
+
+static fby_status open_models(struct server *server)
+{
+    const fby_serve_config *config = server->config;
+    server->served = calloc(config->model_count, sizeof *server->served);
+    if (server->served == NULL)
+        return fby_error(FBY_ENOMEM, "no memory for models");
+    for (uint32_t i = 0; i < config->model_count; i++) {
+        fby_status status = open_model(config, &config->models[i], &server->served[i]);
+        if (status != FBY_OK)
+            return status;
+        server->api.served_count++;
+    }
+    server->api.served = server->served;
+    return FBY_OK;
+}
+
+/* ---- settings that follow from the configuration and the machine ---- */
+
+static uint32_t threads_of(const fby_serve_config *config)
+{
+    return config->threads != 0 ? (uint32_t)config->threads : fby_cpu_count();
+}
+
+static uint64_t batch_of(const fby_serve_config *config)
+{
+    return config->max_batch_tokens != 0 ? config->max_batch_tokens : BATCH_TOKENS;
+}
+
+/* Room for ring_slots requests of inline_result_vectors rows in the mean, 64 at most, each with
+ * ids, answer and its text beside it: about six times the vectors. */
+static size_t pool_of(const struct server *server)
+{
+    const fby_serve_config *config = server->config;
+    if (config->pool_bytes != 0)
+        return config->pool_bytes;
+    uint32_t dim = 1;
+    for (uint32_t i = 0; i < server->api.served_count; i++)
+        if (server->served[i].info.dim > dim)
+            dim = server->served[i].info.dim;
+    fby_ring_workload workload = FBY_RING_WORKLOAD_INIT;
+    workload.vector_bytes = (size_t)dim * sizeof(float) * 6;
+    workload.mean_vectors = (double)config->inline_result_vectors;
+    workload.peak_vectors = 64;
+    workload.requests_in_flight = (uint32_t)config->ring_slots;
+    workload.requests_waiting = (uint32_t)config->ring_slots;
+    size_t bytes = 0;
+    return fby_ring_pool_size(&workload, &bytes) == FBY_OK ? bytes : (size_t)64 << 20;
+}
+
+static void describe(struct server *server)
+{
+    const fby_serve_config *config = server->config;
+    fby_api *api = &server->api;
+    api->limits = (fby_api_limits){
+        .max_texts = config->max_texts,
+        .max_text_bytes = config->max_body_bytes,
+        .max_tokens = (uint32_t)config->max_tokens,
+        .max_client_batch = config->max_client_batch,
+    };
+    api->unknown_model_accepted = config->unknown_model_accept;
+    api->token_ids_accepted = config->accept_token_ids;
+    api->truncates = config->truncate;
+    api->started_unix_s = (uint64_t)time(NULL);
+    api->max_concurrent_requests = (uint32_t)config->max_connections;
+    api->max_batch_tokens = (uint32_t)batch_of(config);
+    api->workers = threads_of(config);
+}
+
+/* ---- TLS ---- */
+
+static fby_status read_file(const char *path, char **out)
+{
+    FILE *file = fopen(path, "rbe");
+    if (file == NULL)
+        return fby_error_errno(FBY_EIO, errno, "%s", path);
+    enum { MOST = 1 << 20 };
+    char *text = malloc(MOST + 1);
+    size_t size = text != NULL ? fread(text, 1, MOST, file) : 0;
+    bool failed = text == NULL || ferror(file) || size == MOST;
+    fclose(file);
+    if (failed) {
+        free(text);
+        return fby_error(FBY_EIO, "%s: cannot be read, or has more than a megabyte", path);
+    }
+    text[size] = '\0';
+    *out = text;
+    return FBY_OK;
+}
+
+static fby_status read_tls(struct server *server)
+{
+    const fby_serve_config *config = server->config;
+    if (config->tls_cert == NULL)
+        return FBY_OK;
+    fby_status status = read_file(config->tls_cert, &server->cert);
+    return status == FBY_OK ? read_file(config->tls_key, &server->key) : status;
+}
+
+/* ---- start ---- */
+
+static fby_status start_crew(struct server *server)
+{
+    const fby_serve_config *config = server->config;
+    fby_isa isa;
+    fby_status status = fby_isa_select(&isa);
+    if (status != FBY_OK)
+        return status;
+    server->crew = (fby_crew){
+        .served = server->served,
+        .served_count = server->api.served_count,
+        .kernels = fby_kernels_for(isa),
+        .threads = threads_of(config),
+        .batch_tokens = (uint32_t)batch_of(config),
+        .lane_slots = (uint32_t)config->ring_slots,
+        .long_slots = LONG_SLOTS,
+        .many_agents = config->agents > 1,
+        .wait = (fby_wait)config->wait,
+        .inboxes = server->inboxes,
+    };
+    return fby_crew_start(&server->crew);
+}
+
+static fby_status make_agents(struct server *server)
+{
+    uint32_t agents = (uint32_t)server->config->agents;
+    server->inboxes = calloc(agents, sizeof *server->inboxes);
+    server->agents = aligned_alloc(FBY_CACHELINE, agents * sizeof *server->agents);
+    server->agent_metrics = aligned_alloc(FBY_CACHELINE, agents * sizeof *server->agent_metrics);
+    if (server->inboxes == NULL || server->agents == NULL || server->agent_metrics == NULL)
+        return fby_error(FBY_ENOMEM, "no memory for %u agents", agents);
+    memset(server->agents, 0, agents * sizeof *server->agents);
+    memset(server->agent_metrics, 0, agents * sizeof *server->agent_metrics);
+    return FBY_OK;
+}
+
+static fby_status init_agent(struct server *server, fby_agent *agent, uint8_t index)
+{
+    const fby_serve_config *config = server->config;
+    uint64_t batch = batch_of(config), agents = config->agents;
+
+    agent->index = index;
+    agent->api = &server->api;
+    agent->config = config;
+    agent->crew = &server->crew;
+    agent->all_metrics = &server->metrics;
+    agent->metrics = &server->agent_metrics[index];
+    agent->cert = server->cert;
+    agent->key = server->key;
+    agent->pool_bytes = pool_of(server) / agents;
+    agent->batch_tokens = batch;
+    /* One batch a worker is computed while the next one waits. */
+    agent->ahead_tokens = fby_max_size(2 * batch * threads_of(config) / agents, 1);
+    agent->max_queued = config->max_queued_tokens / agents;
+    agent->long_tokens = config->long_tokens;
+    agent->max_own_bytes = max_own_bytes / agents;
+    /* Each text in the long lane has an event in the main one too. */
+    agent->max_events = (uint32_t)(config->ring_slots / 2 / agents);
+    while (!fby_is_pow2(agent->max_events))
+        agent->max_events &= agent->max_events - 1;
+    agent->max_long = (uint32_t)fby_max_size(LONG_SLOTS / agents, 1);
+    agent->listen_fd = -1;
+    fby_status status = fby_agent_init(agent);
+    server->inboxes[index] = (fby_inbox){agent->completions, &agent->bell};
+    return status;
+}
+
+static fby_status listen_for(struct server *server, fby_agent *agent)
+{
+    const fby_serve_config *config = server->config;
+    if (config->uds_path != NULL)
+        return fby_listen_unix(config->uds_path, &agent->listen_fd);
+    uint16_t port = server->port != 0 ? server->port : (uint16_t)config->port;
+    return fby_listen_tcp(config->host, port, config->agents > 1, &server->port, &agent->listen_fd);
+}
+
+static fby_status start(struct server *server)
+{
+    describe(server);
+    fby_status status = open_models(server);
+    if (status == FBY_OK)
+        status = read_tls(server);
+    if (status == FBY_OK)
+        status = make_agents(server);
+    server->crew.threads = threads_of(server->config);
+    for (; status == FBY_OK && server->agent_count < server->config->agents; server->agent_count++)
+        status =
+            init_agent(server, &server->agents[server->agent_count], (uint8_t)server->agent_count);
+    if (status == FBY_OK)
+        status = start_crew(server);
+    server->metrics = (fby_metrics){
+        .api = &server->api,
+        .config = server->config,
+        .agents = server->agent_metrics,
+        .agent_count = server->agent_count,
+        .workers = server->crew.metrics,
+        .worker_count = server->crew.threads,
+        .started_ns = fby_now_ns(),
+    };
+    for (uint32_t i = 0; status == FBY_OK && i < server->agent_count; i++) {
+        server->agents[i].kernels = server->crew.kernels;
+        status = listen_for(server, &server->agents[i]);
+        if (status == FBY_OK)
+            status = fby_agent_start(&server->agents[i]);
+    }
+    return status;
+}
+
+/* ---- end ---- */
+
+static bool all_ended(const struct server *server)
+{
+    for (uint32_t i = 0; i < server->agent_count; i++)
+        if (server->agents[i].started &&
+            !atomic_load_explicit(&server->agents[i].ended, memory_order_acquire)) /* E2, with E1 */
+            return false;
+    return true;
+}
+
+static void stop(struct server *server)
+{
+    for (uint32_t i = 0; i < server->agent_count; i++)
+        if (server->agents[i].started)
+            fby_agent_stop(&server->agents[i]);
+    for (uint32_t i = 0; i < server->agent_count; i++)
+        if (server->agents[i].started)
+            pthread_join(server->agents[i].thread, NULL);
+    fby_crew_stop(&server->crew);
+    for (uint32_t i = 0; i < server->agent_count; i++)
+        fby_agent_clear(&server->agents[i]);
+    if (server->config->uds_path != NULL && server->agent_count > 0 && server->agents[0].started)
+        (void)unlink(server->config->uds_path);
+    for (uint32_t i = 0; i < server->api.served_count; i++)
+        fby_encoder_close((fby_encoder *)(uintptr_t)server->served[i].encoder);
+    free(server->served);
+    free(server->agents);
+    free(server->agent_metrics);
+    free(server->inboxes);
+    free(server->cert);
+    free(server->key);
+}
+
+/* ---- signals ---- */
+
+static void block_signals(sigset_t *set)
+{
+    sigemptyset(set);
+    sigaddset(set, SIGTERM);
+    sigaddset(set, SIGINT);
+    sigaddset(set, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, set, NULL); /* the threads made from here on inherit it */
+    signal(SIGPIPE, SIG_IGN);
+}
+
+/* Until all agents are done, the grace time has passed, or a second signal. */
+static void drain(struct server *server, const sigset_t *set)
+{
+    for (uint32_t i = 0; i < server->agent_count; i++)
+        fby_agent_drain(&server->agents[i]);
+    uint64_t end_ns = fby_now_ns() + server->config->grace_ms * 1000000u;
+    const struct timespec step = {.tv_nsec = 10000000};
+    while (!all_ended(server) && fby_now_ns() < end_ns) {
+        int again = sigtimedwait(set, NULL, &step);
+        if (again == SIGTERM || again == SIGINT)
+            return;
+    }
+}
+
+int fby_serve_run(const fby_serve_config *config)
+{
+    struct server server = {.config = config};
+    sigset_t set;
+
+    block_signals(&set);
+    fby_status status = start(&server);
+    if (status != FBY_OK) {
+        fprintf(stderr, "forebay serve: %s\n", fby_last_error());
+        stop(&server);
+        return 1;
+    }
+    if (config->uds_path != NULL)
+        fprintf(stderr, "forebay serve: %s at unix:%s\n", server.served[0].name, config->uds_path);
+    else
+        fprintf(stderr, "forebay serve: %s at %s://%s:%u\n", server.served[0].name,
+                server.cert != NULL ? "https" : "http", config->host, server.port);
+    for (int got = 0; got != SIGTERM && got != SIGINT;)
+        got = sigwaitinfo(&set, NULL);
+    drain(&server, &set);
+    stop(&server);
+    return 0;
+}

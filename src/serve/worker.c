@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "serve/worker.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/bits.h"
+#include "base/clock.h"
+#include "base/pages.h"
+#include "serve/exchange.h"
+
+enum { SLOT = 64, BATCH_EVENTS = 128 };
+
+struct fby_worker {
+    fby_crew *crew;
+    fby_worker_metrics *metrics;
+    pthread_t thread;
+
+    unsigned char *events;    /* (BATCH_EVENTS) slots: what was claimed */
+    const fby_event **chosen; /* (BATCH_EVENTS): those of one model */
+    uint32_t *ids;            /* (budget) */
+    uint32_t *starts;         /* (BATCH_EVENTS + 1) */
+    float **vectors;          /* (BATCH_EVENTS) */
+    void *scratch;
+    void *memory; /* all of the above */
+    size_t memory_size;
+};
+
+static const fby_event *event_at(const fby_worker *worker, uint32_t i)
+{
+    return (const fby_event *)(const void *)(worker->events + (size_t)i * SLOT);
+}
+
+/* ---- memory ---- */
+
+/* The longest batch: a text may be longer than what is claimed at once. */
+static uint32_t budget_of(const fby_crew *crew)
+{
+    uint32_t budget = crew->batch_tokens;
+    for (uint32_t i = 0; i < crew->served_count; i++)
+        if (crew->served[i].info.max_tokens > budget)
+            budget = crew->served[i].info.max_tokens;
+    return budget;
+}
+
+static void *piece(unsigned char *block, size_t *used, size_t bytes)
+{
+    void *at = block != NULL ? block + *used : NULL;
+    *used += fby_align_up(bytes, FBY_CACHELINE);
+    return at;
+}
+
+static size_t lay_out(fby_worker *worker, unsigned char *block)
+{
+    const fby_crew *crew = worker->crew;
+    uint32_t budget = budget_of(crew);
+    size_t scratch = 0, used = 0;
+    for (uint32_t i = 0; i < crew->served_count; i++)
+        scratch = fby_max_size(scratch, fby_encoder_scratch(crew->served[i].encoder, budget));
+    worker->events = piece(block, &used, (size_t)BATCH_EVENTS * SLOT);
+    worker->chosen = piece(block, &used, BATCH_EVENTS * sizeof *worker->chosen);
+    worker->ids = piece(block, &used, budget * sizeof *worker->ids);
+    worker->starts = piece(block, &used, (BATCH_EVENTS + 1) * sizeof *worker->starts);
+    worker->vectors = piece(block, &used, BATCH_EVENTS * sizeof *worker->vectors);
+    worker->scratch = piece(block, &used, scratch);
+    return used;
+}
+
+/* ---- telling what is done ---- */
+
+static void complete(const fby_crew *crew, const fby_event *event, fby_status status,
+                     uint64_t claimed_ns, uint64_t done_ns)
+{
+    fby_disruptor *completions = crew->inboxes[event->agent].completions;
+    uint64_t sequence = 0;
+    /* An agent has no more events under way than this ring has slots. */
+    fby_status room = fby_disruptor_claim(completions, 1, &sequence);
+    fby_assert(room == FBY_OK);
+    *(fby_completion *)fby_disruptor_event(completions, sequence) = (fby_completion){
+        .exchange = event->exchange,
+        .text = event->text,
+        .texts = event->texts,
+        .tokens = event->tokens,
+        .status = (int16_t)status,
+        .kind = event->kind,
+        .long_lane = event->long_lane,
+        .queued_ns = claimed_ns > event->published_ns ? claimed_ns - event->published_ns : 0,
+        .compute_ns = done_ns - claimed_ns,
+    };
+    fby_disruptor_publish(completions, sequence, 1);
+}
+
+/* ---- running ---- */
+
+static bool dropped(const fby_event *event)
+{
+    return atomic_load_explicit(&event->exchange->cancelled, memory_order_relaxed);
+}
+
+static void run_rows(fby_worker *worker, const fby_event *event, uint64_t claimed_ns)
+{
+    fby_crew *crew = worker->crew;
+    fby_status status =
+        fby_encoder_run_rows(crew->served[event->served].encoder, event->ids, event->tokens,
+                             worker->scratch, event->out, &event->exchange->cancelled);
+    complete(crew, event, status, claimed_ns, fby_now_ns());
+}
+
+static void run_tokenize(fby_worker *worker, const fby_event *event, uint64_t claimed_ns)
+{
+    fby_status status = FBY_OK;
+    for (uint32_t i = 0; i < event->texts && status == FBY_OK && !dropped(event); i++)
+        status = fby_exchange_tokenize(event->exchange, event->text + i);
+    complete(worker->crew, event, status, claimed_ns, fby_now_ns());
+}
+
+/* The `count` chosen events, all of one model, as one batch. */
+static void run_batch(fby_worker *worker, uint32_t count, uint64_t claimed_ns)
+{
+    fby_crew *crew = worker->crew;
+    fby_worker_metrics *metrics = worker->metrics;
+    const fby_encoder *encoder = crew->served[worker->chosen[0]->served].encoder;
+
+    worker->starts[0] = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const fby_event *event = worker->chosen[i];
+        memcpy(worker->ids + worker->starts[i], event->ids, event->tokens * sizeof(uint32_t));
+        worker->starts[i + 1] = worker->starts[i] + event->tokens;
+        worker->vectors[i] = event->out;
+    }
+    /* Between layers a batch of several texts stops for none of them. */
+    fby_status status = fby_encoder_run(
+        encoder, worker->ids, worker->starts, count, worker->scratch, worker->vectors,
+        count == 1 ? &worker->chosen[0]->exchange->cancelled : NULL);
+    uint64_t done_ns = fby_now_ns();
+    fby_counter_add(&metrics->batches, 1);
+    fby_counter_add(&metrics->texts, count);
+    fby_counter_add(&metrics->tokens, worker->starts[count]);
+    fby_counter_add(&metrics->failures, status != FBY_OK && status != FBY_ECANCELED ? count : 0);
+    fby_size_observe(&metrics->batch_texts, count);
+    fby_size_observe(&metrics->batch_tokens, worker->starts[count]);
+    for (uint32_t i = 0; i < count; i++)
+        complete(crew, worker->chosen[i], status, claimed_ns, done_ns);
+}
+
+/* Texts of model `served` among the claimed `count`, one batch. */
+static void run_model(fby_worker *worker, uint32_t served, uint32_t count, uint64_t claimed_ns)
+{
+    uint32_t chosen = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const fby_event *event = event_at(worker, i);
+        if (event->kind != FBY_EVENT_EMBED || event->served != served)
+            continue;
+        if (dropped(event)) {
+            fby_counter_add(&worker->metrics->cancelled_texts, 1);
+            complete(worker->crew, event, FBY_ECANCELED, claimed_ns, claimed_ns);
+            continue;
+        }
+        worker->chosen[chosen++] = event;
+    }
+    if (chosen > 0)
+        run_batch(worker, chosen, claimed_ns);
+}
+
+/* All but the LONG events among the claimed `count`. */
+static void run_claimed(fby_worker *worker, uint32_t count)
+{
+    fby_crew *crew = worker->crew;
+    uint64_t claimed_ns = fby_now_ns();
+    uint64_t agents_told = 0; /* a bit an agent */
+
+    fby_counter_add(&worker->metrics->busy, 1);
+    for (uint32_t i = 0; i < crew->served_count; i++)
+        run_model(worker, i, count, claimed_ns);
+    for (uint32_t i = 0; i < count; i++) {
+        const fby_event *event = event_at(worker, i);
+        if (event->kind == FBY_EVENT_ROWS)
+            run_rows(worker, event, claimed_ns);
+        else if (event->kind == FBY_EVENT_TOKENIZE)
+            run_tokenize(worker, event, claimed_ns);
+        agents_told |= (uint64_t)(event->kind != FBY_EVENT_LONG) << event->agent;
+    }
+    for (; agents_told != 0; agents_told &= agents_told - 1)
+        fby_bell_ring(crew->inboxes[__builtin_ctzll(agents_told)].bell);
+    fby_counter_add(&worker->metrics->busy_ns, fby_now_ns() - claimed_ns);
+    fby_counter_add(&worker->metrics->busy, (uint64_t)-1);
+}
+
+/* ---- the long lane ---- */
+
+static bool become_long(fby_crew *crew)
+{
+    uint32_t running = atomic_load_explicit(&crew->long_running, memory_order_relaxed);
+    for (;;) {
+        bool room = running < crew->long_workers;
+        /* L1, with L2 and L1 of others: where there is no room the same number is put back, so that
+         * who gives the role up later knows of the text that brought this worker here. */
+        if (atomic_compare_exchange_weak_explicit(&crew->long_running, &running, running + room,
+                                                  memory_order_acq_rel, memory_order_relaxed))
+            return room;
+    }
+}
+
+static bool long_waits(fby_crew *crew)
+{
+    return atomic_load_explicit(&crew->long_waiting, memory_order_relaxed) > 0;
+}
+
+/* After a LONG event: see worker.h. The events of the main lane have been run. */
+static void serve_long(fby_worker *worker)
+{
+    fby_crew *crew = worker->crew;
+
+    while (long_waits(crew) && become_long(crew)) {
+        while (fby_group_claim(crew->long_group, 1, worker->events, 1) == 1) {
+            atomic_fetch_sub_explicit(&crew->long_waiting, 1, memory_order_relaxed);
+            run_claimed(worker, 1);
+        }
+        /* L2, with L1. */
+        atomic_fetch_sub_explicit(&crew->long_running, 1, memory_order_acq_rel);
+    }
+}
+
+static void *work(void *arg)
+{
+    fby_worker *worker = arg;
+    fby_crew *crew = worker->crew;
+
+    for (;;) {
+        uint32_t count = fby_group_wait(crew->group, crew->batch_tokens, worker->events,
+                                        BATCH_EVENTS, UINT64_MAX);
+        if (count == 0)
+            return NULL; /* alerted */
+        bool wanted_long = false;
+        for (uint32_t i = 0; i < count; i++)
+            wanted_long |= event_at(worker, i)->kind == FBY_EVENT_LONG;
+        run_claimed(worker, count);
+        if (wanted_long)
+            serve_long(worker);
+    }
+}
+
+/* ---- start and end ---- */
+
+static fby_status make_lane(const fby_crew *crew, uint32_t slots, fby_disruptor **lane,
+                            fby_group **group)
+{
+    fby_disruptor_options options = FBY_DISRUPTOR_OPTIONS_INIT;
+    options.slot_bytes = SLOT;
+    options.capacity = slots;
+    options.producers = crew->many_agents ? FBY_DISRUPTOR_MULTI : FBY_DISRUPTOR_SINGLE;
+    options.wait = crew->wait;
+    fby_status status = fby_disruptor_create(&options, lane);
+    return status == FBY_OK ? fby_disruptor_add_group(*lane, group) : status;
+}
+
+static fby_status start_worker(fby_crew *crew, fby_worker *worker, fby_worker_metrics *metrics)
+{
+    worker->crew = crew;
+    worker->metrics = metrics;
+    worker->memory_size = lay_out(worker, NULL);
+    fby_status status = fby_pages_map(worker->memory_size, &worker->memory);
+    if (status != FBY_OK)
+        return status;
+    lay_out(worker, worker->memory);
+    int failed = pthread_create(&worker->thread, NULL, work, worker);
+    if (failed != 0) {
+        fby_pages_unmap(worker->memory, worker->memory_size);
+        return fby_error_errno(FBY_ENOMEM, failed, "starting worker %u", crew->started + 1);
+    }
+    return FBY_OK;
+}
+
+fby_status fby_crew_start(fby_crew *crew)
+{
+    crew->long_workers = crew->threads > 1 ? crew->threads - 1 : 1;
+    atomic_init(&crew->long_running, 0);
+    atomic_init(&crew->long_waiting, 0);
+    crew->workers = calloc(crew->threads, sizeof *crew->workers);
+    crew->metrics = aligned_alloc(FBY_CACHELINE, crew->threads * sizeof *crew->metrics);
+    if (crew->workers == NULL || crew->metrics == NULL)
+        return fby_error(FBY_ENOMEM, "no memory for %u workers", crew->threads);
+    memset(crew->metrics, 0, crew->threads * sizeof *crew->metrics);
+
+    fby_status status = make_lane(crew, crew->lane_slots, &crew->lane, &crew->group);
+    if (status == FBY_OK)
+        status = make_lane(crew, crew->long_slots, &crew->long_lane, &crew->long_group);
+    for (; status == FBY_OK && crew->started < crew->threads; crew->started += status == FBY_OK)
+        status = start_worker(crew, &crew->workers[crew->started], &crew->metrics[crew->started]);
+    return status;
+}
+
+void fby_crew_stop(fby_crew *crew)
+{
+    if (crew->lane != NULL)
+        fby_disruptor_alert(crew->lane);
+    for (uint32_t i = 0; i < crew->started; i++) {
+        pthread_join(crew->workers[i].thread, NULL);
+        fby_pages_unmap(crew->workers[i].memory, crew->workers[i].memory_size);
+    }
+    fby_disruptor_destroy(crew->lane);
+    fby_disruptor_destroy(crew->long_lane);
+    free(crew->workers);
+    free(crew->metrics);
+    crew->lane = crew->long_lane = NULL;
+    crew->workers = NULL;
+    crew->metrics = NULL;
+    crew->started = 0;
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Workers: threads that run the models on the batches they claim.
+ *
+ *     main lane  ──claim by token budget──► worker ──► vectors, where each event says
+ *     long lane  ──one text at a time─────►   │
+ *                                             └──► a completion an event, to its agent; a bell
+ *
+ * Texts above `long_tokens` stand in a lane of their own; at most `long_workers`
+ * workers are at it, so that short texts always find one of the others (if there
+ * are others). An agent that puts a text there sends an event of kind LONG
+ * through the main lane. Whoever claims that becomes a long worker if there is
+ * room for one, and stays it until the lane is empty; it then gives the role up
+ * and looks once more, for a text whose event was ignored meanwhile: who ignores
+ * one and who gives up both replace `long_running`, so the second of the two
+ * knows what the first knew. tests/spin/lanes.pml is this as a model.
+ *
+ * All memory is taken by fby_crew_start(); running allocates nothing.
+ */
+#ifndef FBY_SERVE_WORKER_H
+#define FBY_SERVE_WORKER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "forebay/disruptor.h"
+#include "serve/api.h"
+#include "serve/bell.h"
+#include "serve/event.h"
+#include "serve/metrics.h"
+
+typedef struct fby_inbox { /* an agent's, where workers tell what is done */
+    fby_disruptor *completions;
+    fby_bell *bell;
+} fby_inbox;
+
+typedef struct fby_worker fby_worker;
+
+typedef struct fby_crew {
+    /* Set by the caller before fby_crew_start(). */
+    const fby_served *served; /* (served_count) */
+    uint32_t served_count;
+    const fby_kernels *kernels;
+    uint32_t threads;
+    uint32_t batch_tokens; /* claimed at once */
+    uint32_t lane_slots;   /* events in the main lane, a power of two */
+    uint32_t long_slots;   /* in the long one */
+    bool many_agents;
+    fby_wait wait;
+    fby_inbox *inboxes; /* (agents) */
+
+    /* The lanes; agents publish. */
+    fby_disruptor *lane, *long_lane;
+    uint32_t long_workers;
+
+    /* The workers' own. */
+    fby_group *group, *long_group;
+    _Alignas(FBY_CACHELINE) _Atomic uint32_t long_running;
+    _Atomic int32_t long_waiting; /* texts in the long lane; below 0 between a text and its count */
+    fby_worker *workers;
+    fby_worker_metrics *metrics; /* (threads) */
+    uint32_t started;
+} fby_crew;
+
+/* Takes all memory, makes the lanes, starts the threads. FBY_ENOMEM. */
+fby_status fby_crew_start(fby_crew *crew);
+/* Ends them; every event has been answered. Fine after a failed start. */
+void fby_crew_stop(fby_crew *crew);
+
+#endif
