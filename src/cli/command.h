@@ -39,8 +39,17 @@ typedef enum fby_cli_kind {
     FBY_CLI_UINT,    /* uint64_t: decimal, min ≤ x ≤ max */
     FBY_CLI_UINT_OR, /* the same, the argument may be left out: `value` then */
     FBY_CLI_SIZE,    /* uint64_t: bytes, or with K, M, G (powers of 1,024), min ≤ x ≤ max */
-    FBY_CLI_REAL     /* double: min ≤ x ≤ max */
+    FBY_CLI_REAL,    /* double: min ≤ x ≤ max */
+    FBY_CLI_LIST,   /* fby_cli_list: each argument, unchecked; the option may stand several times */
+    FBY_CLI_LIST_OR /* the same, the argument may be left out, else is attached by '=': "yes" then
+                     */
 } fby_cli_kind;
+
+enum { FBY_CLI_LIST_MAX = 64 };
+typedef struct fby_cli_list {
+    const char *items[FBY_CLI_LIST_MAX];
+    uint32_t count;
+} fby_cli_list;
 
 typedef struct fby_cli_option {
     fby_cli_kind kind;
@@ -49,7 +58,7 @@ typedef struct fby_cli_option {
     const char *argument; /* "DIR"; NULL where the kind takes none */
     const char *help;     /* plain words, wrapped by the printer */
     size_t offset;        /* of its field in the command's struct */
-    const char *choices;  /* CHOICE: "npy|jsonl|csv" */
+    const char *choices;  /* CHOICE: "npy|jsonl|csv"; LIST: what is offered */
     int value;            /* SET, UINT_OR */
     uint64_t min, max;    /* UINT, UINT_OR, SIZE, REAL; max 0: no limit */
 } fby_cli_option;
@@ -71,6 +80,11 @@ int fby_cli_exit(fby_status status);
 
 /* Hands what was printed to standard output on; FBY_EXIT_FAILED, and said, if it could not be. */
 int fby_cli_printed(void);
+
+static inline bool fby_cli_may_lack_argument(const fby_cli_option *option)
+{
+    return option->kind == FBY_CLI_UINT_OR || option->kind == FBY_CLI_LIST_OR;
+}
 
 /* The last word of a command's name: "embed". */
 const char *fby_cli_word(const fby_cli_command *command);

@@ -9,6 +9,7 @@ extern const fby_cli_command fby_command_embed;
 extern const fby_cli_command fby_command_tokenize;
 extern const fby_cli_command fby_command_info;
 extern const fby_cli_command fby_command_search;
+extern const fby_cli_command fby_command_serve;
 extern const fby_cli_command fby_command_similarity;
 extern const fby_cli_command fby_command_bench;
 

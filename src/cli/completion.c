@@ -10,7 +10,7 @@ static enum takes takes_of(const fby_cli_option *option)
 {
     if (option->argument == NULL)
         return NOTHING;
-    if (option->kind == FBY_CLI_CHOICE)
+    if (option->choices != NULL)
         return WORDS;
     if (strcmp(option->argument, "DIR") == 0)
         return DIRECTORIES;
@@ -147,19 +147,23 @@ static void zsh_help(const char *text, FILE *out)
 static void zsh_option(const fby_cli_option *option, FILE *out)
 {
     enum takes takes = takes_of(option);
-    const char *attached = takes == NOTHING ? "" : "=";
+    const char *attached = takes == NOTHING ? "" : option->kind == FBY_CLI_LIST_OR ? "=-" : "=";
 
     fputs("        ", out);
-    if (option->letter != '\0')
+    if (option->letter != '\0' && option->kind == FBY_CLI_LIST)
+        fprintf(out, "'*'{-%c+,--%s=}", option->letter, option->name);
+    else if (option->letter != '\0')
         fprintf(out, "'(-%c --%s)'{-%c%s,--%s%s}", option->letter, option->name, option->letter,
                 takes == NOTHING ? "" : "+", option->name, attached);
+    else if (option->kind == FBY_CLI_LIST)
+        fprintf(out, "'*'--%s%s", option->name, attached);
     else
         fprintf(out, "--%s%s", option->name, attached);
     fputs("'[", out);
     zsh_help(option->help, out);
     fputc(']', out);
     if (takes != NOTHING)
-        fprintf(out, "%s%s:", option->kind == FBY_CLI_UINT_OR ? "::" : ":", option->argument);
+        fprintf(out, "%s%s:", fby_cli_may_lack_argument(option) ? "::" : ":", option->argument);
     if (takes == WORDS) {
         fputc('(', out);
         put_with(option->choices, '|', " ", out);
@@ -251,7 +255,7 @@ static void fish_option(const fby_cli_command *command, const fby_cli_option *op
         fputs(" -x -a '(__fish_complete_directories)'", out);
     else if (takes == FILES)
         fputs(" -r -F", out);
-    else if (takes == ANYTHING && option->kind != FBY_CLI_UINT_OR)
+    else if (takes == ANYTHING && !fby_cli_may_lack_argument(option))
         fputs(" -x", out);
     fputs(" -d ", out);
     fish_quoted(option->help, out);

@@ -51,7 +51,9 @@ static void print_option(const fby_cli_option *option, FILE *out)
 
     if (option->letter != '\0')
         snprintf(letter, sizeof letter, "-%c, ", option->letter);
-    if (option->kind == FBY_CLI_UINT_OR)
+    if (option->kind == FBY_CLI_LIST_OR)
+        snprintf(term, sizeof term, "  %s--%s[=%s]", letter, option->name, argument);
+    else if (option->kind == FBY_CLI_UINT_OR)
         snprintf(term, sizeof term, "  %s--%s [%s]", letter, option->name, argument);
     else
         snprintf(term, sizeof term, "  %s--%s%s%s", letter, option->name,

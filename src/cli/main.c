@@ -7,13 +7,8 @@
 #include "cli/say.h"
 
 static const fby_cli_command *const children[] = {
-    &fby_command_embed,
-    &fby_command_search,
-    &fby_command_similarity,
-    &fby_command_tokenize,
-    &fby_command_info,
-    &fby_command_bench,
-    NULL,
+    &fby_command_embed,    &fby_command_search, &fby_command_serve, &fby_command_similarity,
+    &fby_command_tokenize, &fby_command_info,   &fby_command_bench, NULL,
 };
 
 /* For --help: main() reads it. */
@@ -42,6 +37,7 @@ static const fby_cli_command forebay = {
                "  echo 'a pool of water' | forebay embed\n"
                "  forebay embed notes.txt -o notes.npy\n"
                "  forebay search 'where the water goes' docs/\n"
+               "  forebay serve\n"
                "  forebay tokenize --pieces notes.txt\n"
                "  forebay bench embed --file bench/texts/mixed.txt\n",
     .children = children,

@@ -81,8 +81,13 @@ static void put_option(const fby_cli_option *option, FILE *out)
     put_text(option->name, strlen(option->name), out);
     fputs("\\fR", out);
     if (option->argument != NULL) {
-        bool may_lack = option->kind == FBY_CLI_UINT_OR;
-        fprintf(out, " %s\\fI%s\\fR%s", may_lack ? "[" : "", option->argument, may_lack ? "]" : "");
+        bool may_lack = fby_cli_may_lack_argument(option);
+        bool attached = option->kind == FBY_CLI_LIST_OR;
+        fprintf(out, "%s%s\\fI%s\\fR%s", attached ? "" : " ",
+                attached   ? "[="
+                : may_lack ? "["
+                           : "",
+                option->argument, may_lack ? "]" : "");
     }
     fputc('\n', out);
     put_line(option->help, out);

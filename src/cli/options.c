@@ -134,6 +134,17 @@ static bool store_text(const fby_cli_option *option, const char *text, void *fie
     return true;
 }
 
+static bool store_item(const fby_cli_option *option, const char *text, void *field)
+{
+    fby_cli_list *list = field;
+    if (list->count == FBY_CLI_LIST_MAX) {
+        fby_say("--%s: at most %d times", option->name, FBY_CLI_LIST_MAX);
+        return false;
+    }
+    list->items[list->count++] = text;
+    return true;
+}
+
 static bool store(const struct parse *parse, const fby_cli_option *option, const char *text)
 {
     void *field = parse->fields + option->offset;
@@ -162,6 +173,10 @@ static bool store(const struct parse *parse, const fby_cli_option *option, const
     case FBY_CLI_UINT:
     case FBY_CLI_SIZE:
         return store_uint(option, text, field);
+    case FBY_CLI_LIST:
+        return store_item(option, text, field);
+    case FBY_CLI_LIST_OR:
+        return store_item(option, text != NULL ? text : "yes", field);
     case FBY_CLI_END:
         break;
     }
@@ -179,12 +194,12 @@ static bool store_with_argument(struct parse *parse, const fby_cli_option *optio
     if (attached == NULL && takes_argument(option) && parse->next < parse->argc) {
         const char *word = parse->argv[parse->next];
         bool digit = word[0] >= '0' && word[0] <= '9';
-        if (option->kind != FBY_CLI_UINT_OR || digit) {
+        if (!fby_cli_may_lack_argument(option) || (option->kind == FBY_CLI_UINT_OR && digit)) {
             attached = word;
             parse->next++;
         }
     }
-    if (attached == NULL && takes_argument(option) && option->kind != FBY_CLI_UINT_OR) {
+    if (attached == NULL && takes_argument(option) && !fby_cli_may_lack_argument(option)) {
         fby_say("--%s wants %s", option->name, option->argument);
         return false;
     }

@@ -80,11 +80,11 @@ static bool is_elsewhere(const char *name, size_t size)
     return false;
 }
 
-/* A variable's items are parted by commas; a value that is no list is all of it. */
+/* A list's items are parted by commas, but for the models: a directory may have one in its name. */
 static void set_variable(fby_config_reader *reader, const fby_setting *setting, fby_place place,
                          const char *text)
 {
-    if (!fby_setting_is_list(setting)) {
+    if (!fby_setting_is_list(setting) || setting->kind == FBY_SETTING_MODELS) {
         fby_config_set(reader, setting, place, text);
         return;
     }

@@ -77,6 +77,8 @@ static void read_line(fby_config_reader *reader, char *line, size_t number)
     for (char *word; (word = strsep(&left, " \t\r")) != NULL;) {
         if (word[0] == '\0')
             continue;
+        if (key.secret == NULL && word[0] == '#')
+            return;
         if (key.secret == NULL)
             key.secret = word;
         else if (strncmp(word, "name=", 5) == 0)
@@ -88,7 +90,7 @@ static void read_line(fby_config_reader *reader, char *line, size_t number)
             return;
         }
     }
-    if (key.secret == NULL || key.secret[0] == '#')
+    if (key.secret == NULL)
         return;
     uint32_t faults = reader->notes->faults;
     fby_config_add_key(reader, (fby_place){0}, &key);

@@ -27,9 +27,15 @@ static bool same_models(const fby_serve_config *a, const fby_serve_config *b)
 
 static size_t scalar_size(const fby_setting *setting)
 {
-    return setting->kind == FBY_SETTING_BOOL     ? sizeof(bool)
-           : setting->kind == FBY_SETTING_CHOICE ? sizeof(int)
-                                                 : sizeof(uint64_t);
+    switch (setting->kind) {
+    case FBY_SETTING_BOOL:
+    case FBY_SETTING_EITHER:
+        return sizeof(bool);
+    case FBY_SETTING_CHOICE:
+        return sizeof(int);
+    default:
+        return sizeof(uint64_t);
+    }
 }
 
 static const char *text_at(const fby_serve_config *config, const fby_setting *setting)

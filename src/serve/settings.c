@@ -189,7 +189,7 @@ static bool store_choice(const fby_setting *setting, const char *text, void *fie
         return false;
     }
     const bool second = choice == 1;
-    if (setting->kind == FBY_SETTING_BOOL)
+    if (setting->kind == FBY_SETTING_EITHER)
         memcpy(field, &second, sizeof second);
     else
         memcpy(field, &choice, sizeof choice);
@@ -273,10 +273,11 @@ void fby_setting_print(const fby_setting *setting, const fby_serve_config *confi
     switch (setting->kind) {
     case FBY_SETTING_BOOL:
         memcpy(&truth, field, sizeof truth);
-        if (setting->choices != NULL)
-            print_choice(setting->choices, truth, out);
-        else
-            fputs(truth ? "yes" : "no", out);
+        fputs(truth ? "yes" : "no", out);
+        return;
+    case FBY_SETTING_EITHER:
+        memcpy(&truth, field, sizeof truth);
+        print_choice(setting->choices, truth, out);
         return;
     case FBY_SETTING_CHOICE:
         memcpy(&choice, field, sizeof choice);

@@ -13,7 +13,8 @@ typedef enum fby_setting_id {
 } fby_setting_id;
 
 typedef enum fby_setting_kind {
-    FBY_SETTING_BOOL,   /* bool: yes or no, or the second or the first of `choices` */
+    FBY_SETTING_BOOL,   /* bool: yes or no */
+    FBY_SETTING_EITHER, /* bool: the second of `choices`, or the first */
     FBY_SETTING_UINT,   /* uint64_t */
     FBY_SETTING_SIZE,   /* uint64_t: bytes, or with K, M, G (powers of 1,024) */
     FBY_SETTING_MS,     /* uint64_t: milliseconds, or with ms, s, m, h */

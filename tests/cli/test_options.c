@@ -8,6 +8,7 @@ struct fields {
     double seconds;
     int format, normalize;
     bool strict, quiet;
+    fby_cli_list origins, logs;
 };
 
 #define AT(field) .offset = offsetof(struct fields, field)
@@ -49,6 +50,8 @@ static const fby_cli_option options[] = {
     {.kind = FBY_CLI_SET, .name = "no-normalize", .help = "no", AT(normalize), .value = 2},
     {.kind = FBY_CLI_FLAG, .letter = 's', .name = "strict", .help = "refuse", AT(strict)},
     {.kind = FBY_CLI_FLAG, .letter = 'q', .name = "quiet", .help = "say less", AT(quiet)},
+    {.kind = FBY_CLI_LIST, .name = "origin", .argument = "O", .help = "several", AT(origins)},
+    {.kind = FBY_CLI_LIST_OR, .name = "log", .argument = "BOOL", .help = "yes or no", AT(logs)},
     {.kind = FBY_CLI_END},
 };
 static const fby_cli_command command = {.name = "forebay try",
@@ -57,7 +60,7 @@ static const fby_cli_command command = {.name = "forebay try",
                                         .options = options,
                                         .details = "Example:\n  forebay try\n"};
 
-enum { MOST = 16 };
+enum { MOST = FBY_CLI_LIST_MAX + 16 };
 static struct fields fields;
 static char *words[MOST];
 static int operands, code;
@@ -65,7 +68,7 @@ static int operands, code;
 /* Parses the words of `line`, which spaces part. */
 static bool parse(const char *line)
 {
-    static char text[256];
+    static char text[1024];
     int count = 0;
 
     snprintf(text, sizeof text, "try %s", line);
@@ -129,6 +132,24 @@ static void gathers_operands_in_order_wherever_they_stand(void **state)
     assert_string_equal(words[1], "one");
     assert_string_equal(words[2], "-");
     assert_string_equal(words[3], "--two");
+}
+
+static void a_list_gathers_what_each_option_says(void **state)
+{
+    char line[FBY_CLI_LIST_MAX * 12 + 32] = "";
+    (void)state;
+
+    assert_true(parse("--origin a --origin=b --log file --log=no"));
+    assert_int_equal(fields.origins.count, 2);
+    assert_string_equal(fields.origins.items[1], "b");
+    assert_int_equal(fields.logs.count, 2);
+    assert_string_equal(fields.logs.items[0], "yes");
+    assert_string_equal(fields.logs.items[1], "no");
+    assert_int_equal(operands, 1); /* a word that is not attached is none of it */
+    refuses("--origin");
+    for (int i = 0; i <= FBY_CLI_LIST_MAX; i++)
+        strcat(line, "--origin=a ");
+    refuses(line);
 }
 
 static void an_argument_may_be_left_out_where_the_kind_allows_it(void **state)
@@ -224,6 +245,7 @@ int main(void)
         cmocka_unit_test(leaves_a_default_that_was_not_named),
         cmocka_unit_test(the_last_of_two_settings_holds),
         cmocka_unit_test(gathers_operands_in_order_wherever_they_stand),
+        cmocka_unit_test(a_list_gathers_what_each_option_says),
         cmocka_unit_test(an_argument_may_be_left_out_where_the_kind_allows_it),
         cmocka_unit_test(refuses_what_is_not_in_the_table),
         cmocka_unit_test(refuses_a_value_that_is_no_number_or_out_of_range),
