@@ -17,6 +17,9 @@ void fby_probe_answer(fby_agent *agent, const char *path, const fby_route *route
     case FBY_ROUTE_HEALTH:
         if (draining)
             say(probe, 503, "application/json", "{\"status\":\"draining\"}");
+        else if (atomic_load_explicit(&agent->crew->warm, memory_order_relaxed) <
+                 agent->crew->threads)
+            say(probe, 503, "application/json", "{\"status\":\"warming\"}");
         else
             say(probe, 200, "application/json", "{\"status\":\"ok\"}");
         return;

@@ -22,6 +22,7 @@ struct fby_worker {
     uint32_t *ids;            /* (budget) */
     uint32_t *starts;         /* (BATCH_EVENTS + 1) */
     float **vectors;          /* (BATCH_EVENTS) */
+    float *warm;              /* the largest dim */
     void *scratch;
     void *memory; /* all of the above */
     size_t memory_size;
@@ -55,9 +56,12 @@ static size_t lay_out(fby_worker *worker, unsigned char *block)
 {
     const fby_crew *crew = worker->crew;
     uint32_t budget = budget_of(crew);
-    size_t scratch = 0, used = 0;
-    for (uint32_t i = 0; i < crew->served_count; i++)
+    size_t scratch = 0, dim = 0, used = 0;
+    for (uint32_t i = 0; i < crew->served_count; i++) {
         scratch = fby_max_size(scratch, fby_encoder_scratch(crew->served[i].encoder, budget));
+        dim = fby_max_size(dim, crew->served[i].info.dim);
+    }
+    worker->warm = piece(block, &used, dim * sizeof *worker->warm);
     worker->events = piece(block, &used, (size_t)BATCH_EVENTS * SLOT);
     worker->chosen = piece(block, &used, BATCH_EVENTS * sizeof *worker->chosen);
     worker->ids = piece(block, &used, budget * sizeof *worker->ids);
@@ -222,11 +226,32 @@ static void serve_long(fby_worker *worker)
     }
 }
 
+/* A full batch of each model, so that no request is the first to touch weights and scratch. */
+static void warm(fby_worker *worker)
+{
+    fby_crew *crew = worker->crew;
+
+    for (uint32_t i = 0; i < crew->served_count; i++) {
+        const fby_served *served = &crew->served[i];
+        uint32_t tokens = fby_min_u32(crew->batch_tokens, served->info.max_tokens);
+        memset(worker->ids, 0, tokens * sizeof *worker->ids);
+        worker->starts[0] = 0;
+        worker->starts[1] = tokens;
+        worker->vectors[0] = worker->warm;
+        fby_status status = fby_encoder_run(served->encoder, worker->ids, worker->starts, 1,
+                                            worker->scratch, worker->vectors, NULL);
+        fby_counter_add(&worker->metrics->failures, status != FBY_OK);
+    }
+    /* Nothing is read through the count. */
+    atomic_fetch_add_explicit(&crew->warm, 1, memory_order_relaxed);
+}
+
 static void *work(void *arg)
 {
     fby_worker *worker = arg;
     fby_crew *crew = worker->crew;
 
+    warm(worker);
     for (;;) {
         uint32_t count = fby_group_wait(crew->group, crew->batch_tokens, worker->events,
                                         BATCH_EVENTS, UINT64_MAX);
@@ -277,6 +302,7 @@ fby_status fby_crew_start(fby_crew *crew)
     crew->long_workers = crew->threads > 1 ? crew->threads - 1 : 1;
     atomic_init(&crew->long_running, 0);
     atomic_init(&crew->long_waiting, 0);
+    atomic_init(&crew->warm, 0);
     crew->workers = calloc(crew->threads, sizeof *crew->workers);
     crew->metrics = aligned_alloc(FBY_CACHELINE, crew->threads * sizeof *crew->metrics);
     if (crew->workers == NULL || crew->metrics == NULL)

@@ -57,6 +57,7 @@ typedef struct fby_crew {
     fby_group *group, *long_group;
     _Alignas(FBY_CACHELINE) _Atomic uint32_t long_running;
     _Atomic int32_t long_waiting; /* texts in the long lane; below 0 between a text and its count */
+    _Atomic uint32_t warm;        /* workers that have run a first batch; read by any thread */
     fby_worker *workers;
     fby_worker_metrics *metrics; /* (threads) */
     uint32_t started;
