@@ -8,6 +8,7 @@
 #include "cli/commands.h"
 #include "cli/model_choice.h"
 #include "cli/say.h"
+#include "serve/server.h"
 #include "serve/settings.h"
 
 struct options {
@@ -93,8 +94,7 @@ static int serve(const struct options *options, const fby_config_inputs *inputs)
     if (options->check) {
         code = check(&config, status);
     } else if (status == FBY_OK) {
-        fby_say("not yet");
-        code = FBY_EXIT_FAILED;
+        code = fby_serve_run(&config);
     }
     fby_serve_config_clear(&config);
     return code;
