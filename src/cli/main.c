@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/commands.h"
 #include "cli/completion.h"
@@ -70,8 +72,18 @@ static bool prints(int argc, char **argv, int *exit_code)
     return true;
 }
 
+/* Whoever closed one of the three has none: or the next file to be opened would be taken for it.
+ * What stands in for it can only be used the wrong way round, which fails. */
+static void occupy_standard_files(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            (void)!open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
 int main(int argc, char **argv)
 {
     int exit_code;
+    occupy_standard_files();
     return prints(argc, argv, &exit_code) ? exit_code : fby_cli_dispatch(&forebay, argc, argv);
 }

@@ -65,9 +65,7 @@ static char *read_link(const char *path)
     return NULL;
 }
 
-/* The file that `path` leads to through links, the last of which may lead to none; NULL and errno
- * when there is no telling. */
-static char *resolve(const char *path)
+char *fby_output_target(const char *path)
 {
     enum { LINKS_MAX = 40 };
     char *at = realpath(path, NULL);
@@ -92,7 +90,7 @@ static char *resolve(const char *path)
 
 static fby_status open_part(fby_output *output, const char *path, mode_t mode)
 {
-    output->file = resolve(path);
+    output->file = fby_output_target(path);
     if (output->file == NULL)
         return fby_error_errno(FBY_EIO, errno, "%s", path);
     if (asprintf(&output->part, "%s.part.%ld", output->file, (long)getpid()) < 0) {

@@ -40,6 +40,10 @@ typedef struct fby_output {
 
 enum { FBY_OUTPUT_BUFFER = 256 << 10 };
 
+/* The file that `path` leads to through links, the last of which may lead to none, for free(); NULL
+ * and errno where there is no telling. */
+char *fby_output_target(const char *path);
+
 /* NULL or "-" is standard output. */
 fby_status fby_output_open(fby_output *output, const char *path);
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,6 +16,7 @@
 #include "cli/search_place.h"
 #include "cli/search_show.h"
 #include "cli/stop.h"
+#include "search/tidy.h"
 #include "search/update.h"
 
 /* As grep: what was asked for is there, is not, or something went wrong. */
@@ -237,7 +239,11 @@ static fby_status find_index_path(struct search *search)
                               .settings = fby_hash_of(settings, sizeof settings).low};
 
     if (options->index != NULL) {
-        int used = snprintf(search->path, sizeof search->path, "%s", options->index);
+        char *target = fby_output_target(options->index);
+        if (target == NULL)
+            return fby_error_errno(FBY_EIO, errno, "--index %s", options->index);
+        int used = snprintf(search->path, sizeof search->path, "%s", target);
+        free(target);
         return used < (int)sizeof search->path - 16
                    ? FBY_OK
                    : fby_error(FBY_EINVAL, "--index: the path is too long");
@@ -401,7 +407,7 @@ static fby_status answer(struct search *search, fby_show *show, const char *quer
 
 static fby_status answer_lines(struct search *search, fby_show *show, bool *any)
 {
-    fby_lines *lines;
+    fby_lines *lines = NULL;
     fby_status status = fby_lines_open(NULL, 0, QUERY_BYTES, &lines);
 
     for (bool end = false, first = true; status == FBY_OK; first = false) {
@@ -447,7 +453,8 @@ static fby_status answer_all(struct search *search, const char *query, bool *any
     fby_show_end(&show);
     if (status == FBY_OK)
         return fby_output_commit(&output);
-    (void)fby_output_flush(&output);
+    if (!output.broken) /* whose message would be lost */
+        (void)fby_output_flush(&output);
     fby_output_abandon(&output);
     return status;
 }
@@ -464,6 +471,8 @@ static fby_status search_all(struct search *search, const char *query, bool *any
         status = update_index(search, false);
     if (status != FBY_OK)
         return status;
+    if (search->stats.written && search->options->index == NULL && search->path[0] != '\0')
+        fby_index_tidy(search->path);
     say_passed_over(search);
     say_done(search, (double)(fby_now_ns() - started) * 1e-9);
     return answer_all(search, query, any);

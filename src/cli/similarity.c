@@ -85,7 +85,7 @@ static fby_status add_text(struct side *side, const char *bytes, size_t size)
 
 static fby_status read_lines(struct side *side, char *file)
 {
-    fby_lines *lines;
+    fby_lines *lines = NULL;
     fby_status status = fby_lines_open(&file, 1, FBY_LINE_LIMIT, &lines);
     if (status != FBY_OK)
         return status;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "model/cache.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -12,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/unused.h"
 #include "model/packed_file.h"
 
 /* Coarser than the clock that the system stamps files with. */
@@ -174,4 +176,49 @@ void fby_cache_link(const fby_cache *cache, const char *key, const char *fingerp
     unlinkat(cache->dir, fresh, 0);
     if (symlinkat(target, cache->dir, fresh) == 0)
         renameat(cache->dir, fresh, cache->dir, name);
+}
+
+/* ---- what is old ---- */
+
+static bool has_form(const char *name, const char *suffix)
+{
+    size_t digits = FBY_HEX_SIZE - 1;
+    return strspn(name, "0123456789abcdef") == digits && strcmp(name + digits, suffix) == 0;
+}
+
+/* A packed file, or what a killed process left of one: its maker would have written by now. */
+static bool is_old_file(int dir, const char *name)
+{
+    struct stat info;
+    return (has_form(name, FBY_PACKED_SUFFIX) || has_form(name, ".tmp")) &&
+           fstatat(dir, name, &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(info.st_mode) &&
+           fby_is_unused(&info);
+}
+
+static bool is_astray(int dir, const char *name)
+{
+    struct stat info;
+    return has_form(name, ".key") && fstatat(dir, name, &info, AT_SYMLINK_NOFOLLOW) == 0 &&
+           S_ISLNK(info.st_mode) && fstatat(dir, name, &info, 0) != 0 && errno == ENOENT;
+}
+
+static void remove_all(const fby_cache *cache, bool (*goes)(int dir, const char *name))
+{
+    int fd = openat(cache->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+    if (dir == NULL) {
+        if (fd >= 0)
+            close(fd);
+        return;
+    }
+    for (const struct dirent *entry; (entry = readdir(dir)) != NULL;)
+        if (goes(cache->dir, entry->d_name))
+            (void)unlinkat(cache->dir, entry->d_name, 0);
+    closedir(dir);
+}
+
+void fby_cache_tidy(const fby_cache *cache)
+{
+    remove_all(cache, is_old_file);
+    remove_all(cache, is_astray);
 }

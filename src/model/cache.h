@@ -50,4 +50,8 @@ bool fby_cache_find(const fby_cache *cache, const char *key, char fingerprint[st
 /* Makes the key lead there, if it can. */
 void fby_cache_link(const fby_cache *cache, const char *key, const char *fingerprint);
 
+/* Removes packed files that nobody has opened for FBY_UNUSED_DAYS, keys that lead to none, and what
+ * was left of files being made. Who has one mapped keeps it. */
+void fby_cache_tidy(const fby_cache *cache);
+
 #endif

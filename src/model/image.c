@@ -139,6 +139,8 @@ static fby_status move_to_cache(const opening *o, fby_image *image)
     status = map_packed(o, image->fingerprint, image);
     if (status == FBY_OK && o->has_key && fby_cache_settled(checkpoints(o), o->count, &o->found_at))
         fby_cache_link(&o->cache, o->key, image->fingerprint);
+    if (status == FBY_OK)
+        fby_cache_tidy(&o->cache);
     return status;
 }
 

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/unused.h"
 
 enum {
     HEADER_BYTES = 4096,
@@ -106,6 +107,8 @@ fby_status fby_packed_map(int dir, const char *fingerprint, const fby_packed_spe
             status = fby_error_errno(FBY_EIO, errno, "%s", name);
         mapped.bytes = bytes;
     }
+    if (status == FBY_OK)
+        fby_used_now(fd);
     close(fd);
     if (status != FBY_OK)
         return status;

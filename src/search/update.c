@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/unused.h"
 #include "search/build.h"
 
 enum { WAIT_NS = 20000000 };
@@ -40,29 +41,54 @@ static void note(const fby_update_options *options, const char *text)
         options->note(options->context, text);
 }
 
-/* Waits for its turn; says so first. */
-static fby_status take_lock(const fby_update_options *options, int *lock)
+/* Waits for the lock of the file behind `fd`; says so first. */
+static fby_status wait_for_lock(const fby_update_options *options, int fd)
 {
-    int fd;
-    fby_status status = open_beside(options->path, ".lock", O_RDWR | O_CREAT, &fd);
-    if (status != FBY_OK)
-        return status;
+    fby_status status = FBY_OK;
     for (bool said = false; flock(fd, LOCK_EX | LOCK_NB) != 0; said = true) {
         fby_update_stats none = {0};
         if (errno != EWOULDBLOCK && errno != EINTR)
             status = fby_error_errno(FBY_EIO, errno, "locking %s.lock", options->path);
         else if (options->go_on != NULL && !options->go_on(options->context, &none))
             status = fby_error(FBY_ECANCELED, "stopped while waiting");
-        if (status != FBY_OK) {
-            close(fd);
+        if (status != FBY_OK)
             return status;
-        }
         if (!said)
             note(options, "another process is indexing these files; waiting for it");
         nanosleep(&(struct timespec){.tv_nsec = WAIT_NS}, NULL);
     }
-    *lock = fd;
     return FBY_OK;
+}
+
+/* Whether FILE.lock still is the file behind `fd`: search/tidy.h removes old ones. */
+static bool still_named(const fby_update_options *options, int fd)
+{
+    int now;
+    struct stat by_name, by_fd;
+    if (open_beside(options->path, ".lock", O_RDWR, &now) != FBY_OK)
+        return false;
+    bool same = fstat(now, &by_name) == 0 && fstat(fd, &by_fd) == 0 &&
+                by_name.st_dev == by_fd.st_dev && by_name.st_ino == by_fd.st_ino;
+    close(now);
+    return same;
+}
+
+static fby_status take_lock(const fby_update_options *options, int *lock)
+{
+    for (;;) {
+        int fd;
+        fby_status status = open_beside(options->path, ".lock", O_RDWR | O_CREAT, &fd);
+        if (status != FBY_OK)
+            return status;
+        status = wait_for_lock(options, fd);
+        if (status == FBY_OK && still_named(options, fd)) {
+            *lock = fd;
+            return FBY_OK;
+        }
+        close(fd);
+        if (status != FBY_OK)
+            return status;
+    }
 }
 
 /* The index that is there, if it can be used; what is wrong with it is said. No index is one of no
@@ -78,6 +104,8 @@ static void open_index(const fby_update_options *options, const fby_index_key *k
     if (fd < 0)
         return;
     status = fby_index_map(fd, options->path, index);
+    if (status == FBY_OK && !options->careful)
+        fby_used_now(fd);
     close(fd);
     if (status == FBY_OK &&
         (index->key.dim != key->dim ||
@@ -104,7 +132,7 @@ static fby_status check_path(const fby_update_options *options)
     bool regular = fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
     ssize_t size = regular ? read(fd, begin, sizeof begin) : -1;
     close(fd);
-    if (size < 0 || memcmp(begin, FBY_INDEX_MAGIC, (size_t)size) != 0)
+    if (size != (ssize_t)sizeof begin || memcmp(begin, FBY_INDEX_MAGIC, sizeof begin) != 0)
         return fby_error(FBY_EINVAL, "%s is no index, and is left as it is", options->path);
     return FBY_OK;
 }

@@ -55,8 +55,8 @@ typedef struct fby_update_stats {
 
 typedef struct fby_update_options {
     const char *path;       /* of the index; NULL: in memory only */
-    bool careful;           /* someone named the path: a file there that never was an index is
-                             * FBY_EINVAL, and left as it is */
+    bool careful;           /* someone named the path: a file there that does not begin as an index
+                             * is FBY_EINVAL, and left as it is */
     uint32_t target_tokens; /* of a passage; 0: 128 */
     bool distrust;          /* take nothing from the index but vectors that are whole */
     void *context;          /* of these calls, each of which may be NULL */

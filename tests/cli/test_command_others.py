@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """forebay tokenize, info, bench and the table of commands itself."""
 import json
+import os
 import re
+import shutil
+import struct
+import subprocess
+import time
 import unittest
 
-from command import REAL_MODEL, CommandTest
+from command import FOREBAY, REAL_MODEL, CommandTest
 
 COMMANDS = (["embed"], ["tokenize"], ["info"], ["bench", "embed"])
 
@@ -35,6 +40,20 @@ class Table(CommandTest):
             for words in (["--help"], ["--version"], ["bench", "--help"], ["--completion", "bash"],
                           *([*command, "--help"] for command in COMMANDS)):
                 self.fails(1, *words, stdout=full, says=["standard output: No space left"])
+
+    def test_standard_files_that_are_closed_are_said(self):
+        # By a shell: Python would use the descriptors itself.
+        texts = self.path("texts", ["a"])
+        for words, closed in ((["embed"], "0<&-"), (["tokenize"], "0<&-"),
+                              (["similarity", "a", "-"], "0<&-"), (["search", "-", texts], "0<&-"),
+                              (["embed", texts], "1>&-"), (["tokenize", texts], "1>&-"),
+                              (["info"], "1>&-"), (["--version"], "1>&-"), (["--help"], "1>&-"),
+                              (["search", "a", texts], "1>&-")):
+            done = subprocess.run(["sh", "-c", f'exec "$0" "$@" {closed}', FOREBAY, *words],
+                                  env=self.environment, cwd=self.dir, capture_output=True,
+                                  timeout=60)
+            self.assertIn(done.returncode, (1, 2), words)
+            self.assertIn(b"Bad file descriptor", done.stderr, words)
 
     def test_a_wrong_setting_is_a_wrong_command_line_everywhere(self):
         self.environment["FBY_ISA"] = "no-such"
@@ -121,6 +140,35 @@ class Info(CommandTest):
         self.assertRegex(info["fingerprint"], r"\A[0-9a-f]{32}\Z")
         self.assertIn(info["isa"], info["isas"])
         self.assertGreaterEqual(info["processors"], 1)
+
+    def test_packed_weights_that_nobody_uses_go_after_a_month(self):
+        self.environment["XDG_CACHE_HOME"] = str(self.dir / "cache")
+        cache = self.dir / "cache" / "forebay"
+
+        def packed(model):
+            info = json.loads(self.succeeds("info", "--json", "-m", model).stdout)
+            return info["packed_path"]
+
+        models = []
+        for number in range(3):
+            models.append(self.dir / str(number))
+            shutil.copytree(self.shared / "tiny", models[-1])
+            with open(models[-1] / "model.safetensors", "r+b") as weights:
+                weights.seek(-4, os.SEEK_END)
+                weights.write(struct.pack("<f", number + 0.25))
+        time.sleep(0.2)  # so that their times are believed, and keys are made
+        packs = [packed(model) for model in models[:2]]
+        self.assertEqual(len(list(cache.glob("*.key"))), 2)
+        (cache / "mine.pack").write_text("mine")
+        for path in cache.iterdir():
+            then = time.time() - 31 * 86400
+            os.utime(path, (then, then), follow_symlinks=False)
+        packed(models[1])
+        packs.append(packed(models[2]))
+        self.assertEqual([os.path.exists(path) for path in packs], [False, True, True])
+        self.assertTrue((cache / "mine.pack").exists())
+        self.assertEqual(len(list(cache.glob("*.key"))), 2)
+        self.assertEqual(packed(models[0]), packs[0])
 
     def test_people_get_a_line_for_each(self):
         lines = self.succeeds("info").stdout.decode().splitlines()
