@@ -126,10 +126,11 @@ static void count(fby_agent *agent)
     atomic_store_explicit(&metrics->pool_exhausted, stats.exhausted, memory_order_relaxed);
 }
 
-/* Told to drain or stop, and not yet at it. */
+/* Told to do something, and not yet at it. */
 static bool told(const fby_agent *agent)
 {
-    return (atomic_load_explicit(&agent->draining, memory_order_relaxed) &&
+    return atomic_load_explicit(&agent->next_config, memory_order_relaxed) != NULL ||
+           (atomic_load_explicit(&agent->draining, memory_order_relaxed) &&
             !fby_http_draining(agent->http)) ||
            atomic_load_explicit(&agent->stopping, memory_order_relaxed);
 }
@@ -185,6 +186,17 @@ static bool at_end(const fby_agent *agent)
             fby_http_connections(agent->http) == 0);
 }
 
+static void take_config(fby_agent *agent)
+{
+    /* F2, with F1. */
+    const fby_serve_config *next =
+        atomic_exchange_explicit(&agent->next_config, NULL, memory_order_acquire);
+    if (next == NULL || fby_http_reconfigure(agent->http, next) != FBY_OK)
+        return; /* without memory for the new keys the old ones go on */
+    agent->config = next;
+    agent->max_queued = next->max_queued_tokens / next->agents;
+}
+
 static void loop(fby_agent *agent)
 {
     bool again = false, sockets = true;
@@ -198,6 +210,8 @@ static void loop(fby_agent *agent)
             count(agent);
             counted_ns = now_ns;
         }
+        if (atomic_load_explicit(&agent->next_config, memory_order_relaxed) != NULL)
+            take_config(agent);
         if (atomic_load_explicit(&agent->draining, memory_order_relaxed))
             fby_http_drain(agent->http);
         if (atomic_load_explicit(&agent->stopping, memory_order_relaxed))
@@ -258,6 +272,13 @@ fby_status fby_agent_start(fby_agent *agent)
     return agent->start_status == FBY_OK
                ? FBY_OK
                : fby_error(agent->start_status, "%s", agent->start_message);
+}
+
+void fby_agent_reconfigure(fby_agent *agent, const fby_serve_config *config)
+{
+    /* F1, with F2: the config's contents. */
+    atomic_store_explicit(&agent->next_config, config, memory_order_release);
+    fby_bell_ring(&agent->bell);
 }
 
 void fby_agent_drain(fby_agent *agent)

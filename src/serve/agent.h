@@ -30,7 +30,7 @@ struct fby_agent {
     /* Constant. */
     uint8_t index;
     const fby_api *api;
-    const fby_serve_config *config;
+    const fby_serve_config *config; /* the agent's thread; changed by fby_agent_reconfigure() */
     const fby_kernels *kernels;
     fby_crew *crew;
     const fby_metrics *all_metrics; /* for /metrics */
@@ -68,6 +68,7 @@ struct fby_agent {
     atomic_bool draining; /* any thread: no new connections, no new requests */
     atomic_bool stopping; /* any thread: end the loop when nothing is in flight */
     atomic_bool ended;
+    _Atomic(const fby_serve_config *) next_config; /* to be taken at the next turn, or NULL */
 };
 
 enum { FBY_SMALL_TEXTS = 256, FBY_SMALL_BYTES = 64 << 10, FBY_SCRATCH_IDS = 128 << 10 };
@@ -80,6 +81,8 @@ fby_status fby_agent_start(fby_agent *agent);
 /* Any thread: see draining, stopping. */
 void fby_agent_drain(fby_agent *agent);
 void fby_agent_stop(fby_agent *agent);
+/* Takes on `config`, which lives as long as the agent, at its next turn. Any thread. */
+void fby_agent_reconfigure(fby_agent *agent, const fby_serve_config *config);
 
 /* For exchange.c: an exchange is ready; tells its connection. */
 void fby_agent_ready(fby_agent *agent, fby_exchange *exchange);

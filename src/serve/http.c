@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "serve/http.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <inttypes.h>
 #include <microhttpd.h>
@@ -15,6 +16,8 @@
 #include "base/bits.h"
 #include "base/clock.h"
 #include "serve/keys.h"
+#include "serve/listen.h"
+#include "serve/log.h"
 #include "serve/probe.h"
 
 enum {
@@ -41,7 +44,9 @@ struct fby_connection {
     const char *allow_origin; /* of the configuration */
     uint32_t key;             /* index of the API key */
     char id[ID_SIZE], traceparent[ID_SIZE], param[ID_SIZE];
-    char path[ID_SIZE]; /* of a page */
+    char path[ID_SIZE], method[16]; /* cut, where they are longer */
+    unsigned status;
+    uint64_t received_bytes;
 
     char *body; /* in parts: from http->bodies, or own */
     size_t body_size, body_capacity;
@@ -291,6 +296,9 @@ static void begin_request(fby_connection *connection, const char *url, const cha
     connection->answered_bytes = 0;
     connection->key = 0;
     snprintf(connection->path, sizeof connection->path, "%s", url);
+    snprintf(connection->method, sizeof connection->method, "%s", method);
+    connection->received_bytes = 0;
+    exchange->received_ns = fby_now_ns();
     name_request(connection);
     connection->allow_origin = allowed_origin(connection);
     enter(connection, PHASE_BODY, config_of(connection)->body_timeout_ms);
@@ -352,6 +360,7 @@ static void take_request(fby_connection *connection, const char *body, size_t si
     size_t wanted = fby_api_arena_size(agent->api, size);
 
     fby_counter_add(&agent->metrics->received_bytes, size);
+    connection->received_bytes = size;
     if (wanted <= agent->arena.size && size <= FBY_SMALL_BYTES) {
         fby_arena_reset(&agent->arena);
         admit(connection, body, size, &agent->arena, false);
@@ -404,6 +413,7 @@ static enum MHD_Result send_response(fby_connection *connection, unsigned status
     if (response == NULL)
         return MHD_NO; /* libmicrohttpd has no memory: it closes the connection */
     add_headers(connection, response);
+    connection->status = status;
     enter(connection, PHASE_SENDING, config_of(connection)->slow_write_ms);
     connection->sending_ns = fby_now_ns();
     enum MHD_Result queued = MHD_queue_response(connection->mhd, status, response);
@@ -569,6 +579,38 @@ static void count_request(const fby_connection *connection)
     fby_size_observe(&metrics->request_texts, call->count);
 }
 
+static void log_request(const fby_connection *connection)
+{
+    const fby_serve_config *config = config_of(connection);
+    const fby_exchange *exchange = &connection->exchange;
+    bool embedded = exchange->state == FBY_EXCHANGE_READY && !refused(connection) &&
+                    exchange->call.kind != FBY_CALL_AT_ONCE;
+    const union MHD_ConnectionInfo *client =
+        MHD_get_connection_info(connection->mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    char address[INET6_ADDRSTRLEN + 1];
+    bool has_key = connection->route != NULL && !connection->route->open &&
+                   exchange->error.reason != FBY_REFUSED_NO_KEY &&
+                   connection->key < config->key_count;
+
+    fby_log_request_line(&(fby_log_request){
+        .method = connection->method,
+        .path = connection->path,
+        .id = connection->id,
+        .traceparent = connection->traceparent[0] != '\0' ? connection->traceparent : NULL,
+        .address = fby_address_text(client != NULL ? client->client_addr : NULL, address),
+        .key = has_key ? config->keys[connection->key].name : NULL,
+        .refusal = refused(connection) ? fby_refusal_name(exchange->error.reason) : NULL,
+        .status = connection->status,
+        .texts = embedded ? exchange->call.count : 0,
+        .tokens = embedded ? exchange->answer.tokens : 0,
+        .received_bytes = connection->received_bytes,
+        .sent_bytes = connection->answered_bytes,
+        .total_ns = fby_now_ns() - exchange->received_ns,
+        .queue_ns = embedded ? exchange->queue_ns : 0,
+        .compute_ns = embedded ? exchange->compute_ns : 0,
+    });
+}
+
 /* The answer is out, or the connection broke. */
 static void completed(void *cls, struct MHD_Connection *mhd, void **begun,
                       enum MHD_RequestTerminationCode code)
@@ -592,6 +634,8 @@ static void completed(void *cls, struct MHD_Connection *mhd, void **begun,
         fby_time_observe(&agent->metrics->write, now_ns - connection->sending_ns);
         fby_time_observe(&agent->metrics->total, now_ns - exchange->received_ns);
     }
+    if (agent->config->log_requests)
+        log_request(connection);
     drop_body(connection);
     fby_exchange_end(exchange);
     exchange->error.reason = FBY_REFUSED_NOT;
@@ -701,6 +745,19 @@ void fby_http_drain(fby_http *http)
     for (fby_connection *c = http->open; c != NULL; c = c->next)
         if (c->phase == PHASE_IDLE)
             cut_off(c);
+}
+
+fby_status fby_http_reconfigure(fby_http *http, const fby_serve_config *config)
+{
+    fby_keys *keys;
+    fby_status status = fby_keys_open(config, &keys);
+    if (status != FBY_OK)
+        return status;
+    fby_keys_close(http->keys);
+    http->keys = keys;
+    for (fby_connection *c = http->open; c != NULL; c = c->next)
+        c->allow_origin = NULL; /* was the old configuration's */
+    return FBY_OK;
 }
 
 bool fby_http_draining(const fby_http *http)

@@ -38,6 +38,8 @@ uint64_t fby_http_expire(fby_http *http, uint64_t now_ns);
 
 /* Accepts nothing new from here on; idle connections are closed. */
 void fby_http_drain(fby_http *http);
+/* Takes on the keys of `config`; the agent has it from then on. FBY_ENOMEM: nothing changed. */
+fby_status fby_http_reconfigure(fby_http *http, const fby_serve_config *config);
 bool fby_http_draining(const fby_http *http);
 /* Cancels every exchange. */
 void fby_http_abandon(fby_http *http);

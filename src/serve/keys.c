@@ -62,7 +62,8 @@ static void refill(struct bucket *bucket, double minutes)
 
 bool fby_keys_take(fby_keys *keys, uint32_t index, uint64_t tokens, uint64_t now_ns)
 {
-    if (keys->config->key_count == 0)
+    /* A key found before the configuration changed may be none of these. */
+    if (index >= keys->config->key_count)
         return true;
     struct key *key = &keys->keys[index];
     if (key->filled_ns != 0) {

@@ -113,3 +113,16 @@ fby_status fby_listen_unix(const char *path, int *out)
     *out = fd;
     return FBY_OK;
 }
+
+const char *fby_address_text(const struct sockaddr *address, char *text)
+{
+    if (address == NULL)
+        return NULL;
+    if (address->sa_family == AF_INET)
+        return inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)address)->sin_addr,
+                         text, INET6_ADDRSTRLEN);
+    if (address->sa_family == AF_INET6)
+        return inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr,
+                         text, INET6_ADDRSTRLEN);
+    return NULL;
+}

@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <sys/socket.h>
+
 #include "base/status.h"
 
 /* A nonblocking TCP socket at host:port (0: any), with others at the same place if `shared`. The
@@ -15,5 +17,8 @@ fby_status fby_listen_tcp(const char *host, uint16_t port, bool shared, uint16_t
 /* A Unix socket at `path`; one left there by a server that is gone is replaced, anything else is
  * refused. */
 fby_status fby_listen_unix(const char *path, int *fd);
+
+/* An IP address in words, in `text` (INET6_ADDRSTRLEN); NULL for any other, or NULL. */
+const char *fby_address_text(const struct sockaddr *address, char *text);
 
 #endif

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "serve/agent.h"
 #include "serve/listen.h"
+#include "serve/log.h"
 
 enum {
     BATCH_TOKENS = 256, /* as the engine's: rows enough for the weights, few enough for the cache */
@@ -23,7 +24,9 @@ enum {
 static const size_t max_own_bytes = (size_t)1 << 30;
 
 struct server {
-    const fby_serve_config *config;
+    const fby_serve_config *config; /* what it was started with */
+    fby_serve_config **later;       /* (later_count): what SIGHUP brought, kept until the end */
+    uint32_t later_count;
     fby_api api;
     fby_served *served; /* (model_count) */
     fby_crew crew;
@@ -306,6 +309,11 @@ static void stop(struct server *server)
     free(server->inboxes);
     free(server->cert);
     free(server->key);
+    for (uint32_t i = 0; i < server->later_count; i++) {
+        fby_serve_config_clear(server->later[i]);
+        free(server->later[i]);
+    }
+    free(server->later);
 }
 
 /* ---- signals ---- */
@@ -334,25 +342,76 @@ static void drain(struct server *server, const sigset_t *set)
     }
 }
 
+static void say_notes(const fby_config_notes *notes)
+{
+    if (notes->text != NULL)
+        fputs(notes->text, stderr);
+}
+
+/* SIGHUP. What is wrong is said, and what runs stays. */
+static void reload(struct server *server)
+{
+    const fby_serve_config *running =
+        server->later_count > 0 ? server->later[server->later_count - 1] : server->config;
+    fby_serve_config *next = NULL;
+    fby_config_notes notes = {0};
+    fby_serve_config **later =
+        realloc(server->later, (server->later_count + 1) * sizeof *server->later);
+    if (later == NULL)
+        return;
+    server->later = later;
+    fby_status status = fby_serve_config_reread(running, &next, &notes);
+    say_notes(&notes);
+    fby_config_notes_clear(&notes);
+    if (status != FBY_OK) {
+        fby_log(FBY_LOG_ERROR, "the configuration was not taken on",
+                fby_log_text("reason", fby_last_error()));
+        return;
+    }
+    server->later[server->later_count++] = next;
+    fby_log_open(STDERR_FILENO, next->log_format, (fby_log_level)next->log_level);
+    for (uint32_t i = 0; i < server->agent_count; i++)
+        fby_agent_reconfigure(&server->agents[i], next);
+    fby_log_say(FBY_LOG_INFO, "the configuration was read again");
+}
+
+static void announce(const struct server *server)
+{
+    const fby_serve_config *config = server->config;
+    char place[512];
+    if (config->uds_path != NULL)
+        snprintf(place, sizeof place, "unix:%s", config->uds_path);
+    else
+        snprintf(place, sizeof place,
+                 strchr(config->host, ':') != NULL ? "%s://[%s]:%u" : "%s://%s:%u",
+                 server->cert != NULL ? "https" : "http", config->host, server->port);
+    fby_log(FBY_LOG_INFO, "listening", fby_log_text("at", place),
+            fby_log_text("model", server->served[0].name),
+            fby_log_uint("dim", server->served[0].info.dim),
+            fby_log_text("isa", server->served[0].isa),
+            fby_log_uint("workers", server->crew.threads));
+}
+
 int fby_serve_run(const fby_serve_config *config)
 {
     struct server server = {.config = config};
     sigset_t set;
 
     block_signals(&set);
+    fby_log_open(STDERR_FILENO, config->log_format, (fby_log_level)config->log_level);
     fby_status status = start(&server);
     if (status != FBY_OK) {
-        fprintf(stderr, "forebay serve: %s\n", fby_last_error());
+        fby_log(FBY_LOG_ERROR, "did not start", fby_log_text("reason", fby_last_error()));
         stop(&server);
         return 1;
     }
-    if (config->uds_path != NULL)
-        fprintf(stderr, "forebay serve: %s at unix:%s\n", server.served[0].name, config->uds_path);
-    else
-        fprintf(stderr, "forebay serve: %s at %s://%s:%u\n", server.served[0].name,
-                server.cert != NULL ? "https" : "http", config->host, server.port);
-    for (int got = 0; got != SIGTERM && got != SIGINT;)
+    announce(&server);
+    for (int got = 0; got != SIGTERM && got != SIGINT;) {
         got = sigwaitinfo(&set, NULL);
+        if (got == SIGHUP)
+            reload(&server);
+    }
+    fby_log_say(FBY_LOG_INFO, "stopping: answering what is in flight");
     drain(&server, &set);
     stop(&server);
     return 0;
