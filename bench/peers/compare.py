@@ -13,7 +13,15 @@ ones included. Accuracy is the cosine with what sentence-transformers gives in f
 ratio of processor seconds: what is left to compare on a machine that others use too.
 
 Writes to --out: peers.csv (a line a point), peers-rounds.csv (every measurement), peers-start.csv;
-pictures to --plots. An engine that fails is reported as absent; the others go on.
+pictures to --plots. What a run measures, a file of texts with a number of threads, takes the place
+of what stood there for them; other lines stay, so that the whole can be measured in parts:
+
+    compare.py --texts medium --threads 1 --measure speed      # minutes; as often as there are parts
+    compare.py --measure start
+    compare.py --measure nothing                               # the tables and pictures of all parts
+
+An engine that fails is reported as absent; the others go on. Forebay's own other precisions are
+measured where this build has them, and compared with its f32 as the peers are.
 """
 import argparse
 import contextlib
@@ -41,6 +49,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 HERE = pathlib.Path(__file__).resolve().parent
 BATCHES = [4, 8, 16, 32]
 FILES = ["short", "medium", "long", "mixed"]
+BASE = "forebay-f32"  # what the ratios are of
 REFERENCES = ["sentence-transformers-f32", "onnxruntime-f32"]
 PAUSE_S = 0.03  # lets the threads of the engine before go to sleep
 FIELDS = ["date", "cpu", "engine", "version", "texts", "threads", "batch", "streams", "count",
@@ -292,7 +301,7 @@ def show(rows):
     first = rows[0]
     print(f"\n{first['texts']}: {first['count']} texts, {first['tokens']} tokens, "
           f"{first['threads']} thread{'s' if first['threads'] > 1 else ''}, "
-          f"{first['rounds']} rounds")
+          f"{first['rounds']} rounds" + (f", {first['date']}" if "date" in first else ""))
     print(f"  {'engine':<27}{'batch':>6}{'streams':>8}{'tokens/s':>10}{'quartiles':>17}"
           f"{'forebay is':>12}{'quartiles':>13}{'by CPU':>9}{'cosine min':>12}{'mean':>10}")
     for row in sorted(rows, key=lambda row: -row["tokens_per_s"]):
@@ -302,38 +311,74 @@ def show(rows):
         by_cpu = f"{row['forebay_cpu_ratio']:.2f} x" if ratio else ""
         accuracy = f"{row['cosine_min']:>12.6f}{row['cosine_mean']:>10.6f}" \
             if "cosine_min" in row else ""
-        print(f"  {row['engine']:<27}{row['batch']:>6}{row['streams']:>8}"
+        print(f"  {row['engine']:<27}{row.get('batch', ''):>6}{row['streams']:>8}"
               f"{row['tokens_per_s']:>10,.0f}{spread:>17}{ratio:>12}{around:>13}{by_cpu:>9}"
               f"{accuracy}", flush=True)
 
 
+class Table:
+    """A CSV file of which the lines of a file of texts and a number of threads are replaced
+    together. It is whole at every moment."""
+
+    def __init__(self, path, fields):
+        self.path, self.fields, self.rows = path, fields, []
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            with open(path, newline="", encoding="utf-8") as file:
+                kept = csv.DictReader(file)
+                if kept.fieldnames == fields:
+                    self.rows = list(kept)
+
+    def replace(self, texts, threads, rows):
+        self.rows = [row for row in self.rows
+                     if (row["texts"], row["threads"]) != (texts, str(threads))]
+        self.rows += [{key: str(value) for key, value in row.items()} for row in rows]
+        self.rows.sort(key=lambda row: (row["threads"],
+                                        FILES.index(row["texts"]) if row["texts"] in FILES else 9))
+        part = self.path.with_suffix(".part")
+        with open(part, "w", newline="", encoding="utf-8") as file:
+            out = csv.DictWriter(file, self.fields, restval="")
+            out.writeheader()
+            out.writerows(self.rows)
+        part.rename(self.path)
+
+
 class Results:
-    """The CSV files, a line written as soon as it is known."""
+    """The CSV files, a part written as soon as it is known."""
 
     def __init__(self, out):
-        out.mkdir(parents=True, exist_ok=True)
-        self.files = [open(out / name, "w", newline="", encoding="utf-8")
-                      for name in ("peers.csv", "peers-rounds.csv")]
-        self.points = csv.DictWriter(self.files[0], FIELDS, restval="")
-        self.points.writeheader()
-        self.rounds = csv.writer(self.files[1])
-        self.rounds.writerow(["engine", "texts", "threads", "round", "seconds", "cpu_seconds"])
+        self.points = Table(out / "peers.csv", FIELDS)
+        self.rounds = Table(out / "peers-rounds.csv",
+                            ["engine", "texts", "threads", "round", "seconds", "cpu_seconds"])
         self.common = {"date": datetime.date.today().isoformat(), "cpu": cpu_name()}
 
     def cell(self, cell, rows):
-        for row in rows:
-            self.points.writerow({**self.common, **{k: short(v) if "cosine" not in k else
-                                                    f"{v:.6f}" for k, v in row.items()}})
-        for name, seconds in cell.seconds.items():
-            pairs = zip(seconds, cell.cpu_seconds[name])
-            self.rounds.writerows([name, cell.texts.name, cell.threads, i, f"{s:.6f}", f"{c:.6f}"]
-                                  for i, (s, c) in enumerate(pairs))
-        for file in self.files:
-            file.flush()
+        place = {"texts": cell.texts.name, "threads": cell.threads}
+        self.points.replace(**place, rows=[
+            {**self.common, **{k: short(v) if "cosine" not in k else f"{v:.6f}"
+                               for k, v in row.items()}} for row in rows])
+        self.rounds.replace(**place, rows=[
+            {"engine": name, **place, "round": i, "seconds": f"{s:.6f}", "cpu_seconds": f"{c:.6f}"}
+            for name, seconds in cell.seconds.items()
+            for i, (s, c) in enumerate(zip(seconds, cell.cpu_seconds[name]))])
 
-    def close(self):
-        for file in self.files:
-            file.close()
+
+def show_kept(path):
+    """The tables of every part that has been measured."""
+    if not path.exists():
+        sys.exit(f"compare: {path}: nothing has been measured")
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = [{key: number(value) for key, value in row.items() if value != ""}
+                for row in csv.DictReader(file)]
+    for part in dict.fromkeys((row["threads"], row["texts"]) for row in rows):
+        show([row for row in rows if (row["threads"], row["texts"]) == part])
+
+
+def number(text):
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    return text
 
 
 def references(args, texts):
@@ -362,7 +407,7 @@ def measure(args, names, texts, threads, reference, results):
         for part in texts:
             cell = Cell(args, workers, part, threads)
             cell.run()
-            forebay = next((name for name in cell.workers if is_forebay(name)), None)
+            forebay = BASE if BASE in cell.workers else None
             rows = [cell.point(name, forebay, reference.get(part.name))
                     for name in names if name in cell.workers]
             if rows:
@@ -373,10 +418,21 @@ def measure(args, names, texts, threads, reference, results):
             worker.close()
 
 
+def has_precision(name, args):
+    """Whether this build has a precision of Forebay's, by its own word."""
+    precision = name.split("-", 1)[1]
+    done = subprocess.run([args.command, "info", "--json", "--model", args.model, "--precision",
+                           precision], capture_output=True, text=True, check=False)
+    if done.returncode == 0 and json.loads(done.stdout)["precision"] == precision:
+        return True
+    absent(name, (done.stderr.strip().splitlines() or ["another precision in its place"])[-1])
+    return False
+
+
 def chosen(args):
     wanted = [name for name in ENGINES
-              if is_forebay(name) or args.peers is None
-              or any(name.startswith(peer) for peer in args.peers)]
+              if (has_precision(name, args) if is_forebay(name) else args.peers is None
+                  or any(name.startswith(peer) for peer in args.peers))]
     for peer in args.peers or []:
         if not any(name.startswith(peer) for name in ENGINES):
             sys.exit(f"compare: no peer {peer}: {', '.join(ENGINES)}")
@@ -394,10 +450,12 @@ def arguments():
     parser.add_argument("--texts-dir", default=ROOT / "bench" / "texts", type=pathlib.Path)
     parser.add_argument("--threads", type=words,
                         default=[str(n) for n in sorted({1, min(2, os.cpu_count() or 1)})])
+    parser.add_argument("--measure", type=words, default=["speed", "start"],
+                        help="speed,start; nothing: only show and draw what was measured")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--tokens", type=int, default=8192, help="a round, about (8192)")
     parser.add_argument("--tries", type=int, default=1, help="of each batch, before the rounds")
-    parser.add_argument("--starts", type=int, default=5, help="of each engine; 0: not measured")
+    parser.add_argument("--starts", type=int, default=5, help="of each engine, for --measure start")
     parser.add_argument("--lock", help="a file to lock for each round, on a shared machine")
     parser.add_argument("--model", default=str(ROOT / "models" / "all-MiniLM-L6-v2"))
     parser.add_argument("--exported", default=str(ROOT / "build" / "peers"))
@@ -408,22 +466,31 @@ def arguments():
     return parser.parse_args()
 
 
+def draw(args):
+    for picture in plot_all(args.out / "peers.csv", args.plots):
+        print(f"picture: {picture}")
+
+
 def main():
     args = arguments()
+    if args.measure == ["nothing"]:
+        show_kept(args.out / "peers.csv")
+        draw(args)
+        return
     names = chosen(args)
     place = Place(args.model, args.exported, args.library)
     texts = [Texts(name, args.texts_dir / f"{name}.txt", tokenizer(place), args.tokens)
              for name in args.texts]
     print(f"{cpu_name()}, {os.cpu_count()} cores, {datetime.date.today()}")
-    results = Results(args.out)
-    reference = references(args, texts)
-    for threads in map(int, args.threads):
-        measure(args, names, texts, threads, reference, results)
-    results.close()
-    if args.starts:
+    if "speed" in args.measure:
+        results = Results(args.out)
+        reference = references(args, texts)
+        for threads in map(int, args.threads):
+            measure(args, names, texts, threads, reference, results)
+        draw(args)
+    if "start" in args.measure:
+        args.out.mkdir(parents=True, exist_ok=True)
         start_all(args, [name for name in names if name not in ABSENT], texts[-1], turn)
-    for picture in plot_all(args.out / "peers.csv", args.plots):
-        print(f"picture: {picture}")
     for name, reason in ABSENT.items():
         print(f"absent: {name}: {reason}")
 

@@ -12,6 +12,7 @@ Nothing is imported before it is opened: start-up is each engine's own.
 import concurrent.futures
 import ctypes
 import pathlib
+import re
 import sys
 
 
@@ -233,7 +234,7 @@ class FbyText(ctypes.Structure):
 
 class Forebay:
     """libforebay in the same kind of process as the peers: one call for all texts, in any order."""
-    precision = 0
+    precision = "F32"
 
     @classmethod
     def open(cls, place, threads, streams):
@@ -244,10 +245,19 @@ class Forebay:
         library.fby_last_error.restype = ctypes.c_char_p
         library.fby_model_dim.restype = ctypes.c_uint32
         self.model = ctypes.c_void_p()
-        options = FbyModelOptions(ctypes.sizeof(FbyModelOptions), self.precision, threads, None, 0)
+        options = FbyModelOptions(ctypes.sizeof(FbyModelOptions), self.number(), threads, None, 0)
         self.check(library.fby_model_open(str(place.model).encode(), ctypes.byref(options),
                                           ctypes.byref(self.model)))
         self.dim = library.fby_model_dim(self.model)
+
+    def number(self):
+        """The precision's number, as the public header has it."""
+        header = (pathlib.Path(__file__).resolve().parent.parent.parent /
+                  "include/forebay/embed.h").read_text(encoding="utf-8")
+        found = re.search(rf"FBY_PRECISION_{self.precision} = (\d+)", header)
+        if not found:
+            raise RuntimeError(f"this build has no {self.precision}")
+        return int(found[1])
 
     def check(self, status):
         if status != 0:
@@ -266,8 +276,18 @@ class Forebay:
         self.library.fby_model_close(self.model)
 
 
+class ForebayBf16(Forebay):
+    precision = "BF16"
+
+
+class ForebayInt8(Forebay):
+    precision = "INT8"
+
+
 ENGINES = {
     "forebay-f32": Forebay,
+    "forebay-bf16": ForebayBf16,
+    "forebay-int8": ForebayInt8,
     "onnxruntime-f32": OnnxRuntime,
     "onnxruntime-int8": OnnxRuntimeInt8,
     "openvino-f32": OpenVino,
