@@ -163,7 +163,9 @@ static bool wait_for_events(fby_agent *agent, bool busy, uint64_t until_ns)
     int n = epoll_wait(agent->epoll, ready, READY_MAX, timeout_ms);
     if (sleeps) {
         fby_bell_awake(&agent->bell);
-        atomic_store_explicit(&agent->metrics->asleep, 0, memory_order_relaxed);
+        atomic_store_explicit(&agent->metrics->turned_ns, fby_now_ns(), memory_order_relaxed);
+        /* S1, with S2 in health.c: it is not taken for one that has long been awake. */
+        atomic_store_explicit(&agent->metrics->asleep, 0, memory_order_release);
     }
     bool sockets = false;
     for (int i = 0; i < n; i++) {

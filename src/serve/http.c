@@ -573,6 +573,7 @@ static void count_request(const fby_connection *connection)
     if (refused(connection) || connection->exchange.state != FBY_EXCHANGE_READY ||
         call->kind == FBY_CALL_AT_ONCE)
         return;
+    fby_counter_add(call->single ? &metrics->single_answered : &metrics->batch_answered, 1);
     fby_counter_add(&metrics->texts, call->count);
     fby_counter_add(&metrics->tokens, connection->exchange.answer.tokens);
     fby_counter_add(&metrics->truncated_texts, connection->exchange.truncated);

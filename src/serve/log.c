@@ -6,7 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/bits.h"
+#include "model/utf8.h"
 
 /* A line's bytes: under PIPE_BUF, so that lines of several threads never mix in a pipe. */
 enum { LINE_SIZE = 4000 };
@@ -76,36 +76,17 @@ static void put_digits(struct line *line, uint64_t x, unsigned least_digits)
     put(line, digits + at, sizeof digits - at);
 }
 
-/* Bytes of the UTF-8 character at `text`; 0: it is none (RFC 3629). */
-static size_t character(const unsigned char *text, size_t size)
-{
-    unsigned char c = text[0];
-    size_t length = c < 0x80                ? 1
-                    : c >= 0xc2 && c < 0xe0 ? 2
-                    : c >= 0xe0 && c < 0xf0 ? 3
-                    : c >= 0xf0 && c < 0xf5 ? 4
-                                            : 0;
-    if (length == 0 || length > size)
-        return 0;
-    for (size_t i = 1; i < length; i++)
-        if ((text[i] & 0xc0) != 0x80)
-            return 0;
-    bool wrong = (c == 0xe0 && text[1] < 0xa0) || (c == 0xed && text[1] >= 0xa0) ||
-                 (c == 0xf0 && text[1] < 0x90) || (c == 0xf4 && text[1] >= 0x90);
-    return wrong ? 0 : length;
-}
-
 /* Within quotes; control characters (C1's too, which drive terminals) as \u00xx. */
 static void put_quoted(struct line *line, const char *text, size_t size)
 {
     static const char hex[] = "0123456789abcdef";
     const unsigned char *at = (const unsigned char *)text;
+    uint32_t length;
 
     put(line, "\"", 1);
-    while (size > 0) {
-        size_t length = character(at, size);
-        unsigned code = length == 1 ? at[0] : length == 2 && *at == 0xc2 ? at[1] : 0xffffu;
-        if (length == 0)
+    for (; size > 0; at += length, size -= length) {
+        int32_t code = fby_utf8_decode(at, size, &length);
+        if (code == FBY_UTF8_INVALID)
             put_text(line, "\xef\xbf\xbd");
         else if (code < ' ' || (code >= 0x7f && code < 0xa0))
             put(line, (char[]){'\\', 'u', '0', '0', hex[code >> 4], hex[code & 15]}, 6);
@@ -113,9 +94,6 @@ static void put_quoted(struct line *line, const char *text, size_t size)
             put(line, (char[]){'\\', (char)code}, 2);
         else
             put(line, (const char *)at, length);
-        length = length == 0 ? 1 : length;
-        at += length;
-        size -= length;
     }
     put(line, "\"", 1);
 }

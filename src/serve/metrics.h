@@ -53,9 +53,10 @@ typedef enum fby_operation_metric {                      /* label `operation` of
 
 /* An agent's. Aligned, so that no other thread's writes share its lines. */
 typedef struct fby_agent_metrics {
-    fby_counter requests[FBY_COUNT_OPERATIONS]; /* answered, whatever the status */
-    fby_counter refused[FBY_REFUSALS];          /* by reason */
-    fby_counter single, batch;                  /* embedding requests with one text, with a list */
+    fby_counter requests[FBY_COUNT_OPERATIONS];  /* answered, whatever the status */
+    fby_counter refused[FBY_REFUSALS];           /* by reason */
+    fby_counter single, batch;                   /* embedding requests with one text, with a list */
+    fby_counter single_answered, batch_answered; /* of those, with vectors */
     fby_counter texts, tokens, truncated_texts;
     fby_counter hang_ups;        /* clients gone before their answer */
     fby_counter cancelled_texts; /* dropped before a worker took them */
