@@ -4,27 +4,70 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
+#include "serve/health.h"
+
 static void say(fby_probe *probe, unsigned status, const char *type, const char *text)
 {
     *probe = (fby_probe){status, type, text, strlen(text), NULL};
 }
 
+static void say_health(fby_probe *probe, const fby_health *health)
+{
+    char *text = strdup(health->body);
+    if (text == NULL) {
+        say(probe, 503, "application/json", "{\"status\":\"no memory\"}");
+        return;
+    }
+    *probe = (fby_probe){health->status, "application/json", text, strlen(text), text};
+}
+
+static fby_server_state state_of(const fby_agent *agent)
+{
+    if (atomic_load_explicit(&agent->draining, memory_order_relaxed))
+        return FBY_SERVER_DRAINING;
+    return atomic_load_explicit(&agent->crew->warm, memory_order_relaxed) < agent->crew->threads
+               ? FBY_SERVER_STARTING
+               : FBY_SERVER_READY;
+}
+
+typedef size_t write_metrics(const fby_metrics *metrics, char *out, size_t size);
+
+/* Numbers grow while they are written: a little more room than they took. */
+static void say_metrics(fby_probe *probe, const fby_metrics *metrics, const char *type,
+                        write_metrics *write)
+{
+    size_t size = write(metrics, NULL, 0) + 1024;
+    char *text = malloc(size);
+    size_t used = text != NULL ? write(metrics, text, size) : 0;
+    if (text == NULL || used > size) {
+        free(text);
+        say(probe, 503, "text/plain", "no memory");
+        return;
+    }
+    *probe = (fby_probe){200, type, text, used, text};
+}
+
 void fby_probe_answer(fby_agent *agent, const char *path, const fby_route *route, fby_probe *probe)
 {
+    fby_health health;
+
     (void)path;
-    bool draining = atomic_load_explicit(&agent->draining, memory_order_relaxed);
     switch (route->kind) {
     case FBY_ROUTE_HEALTH:
-        if (draining)
-            say(probe, 503, "application/json", "{\"status\":\"draining\"}");
-        else if (atomic_load_explicit(&agent->crew->warm, memory_order_relaxed) <
-                 agent->crew->threads)
-            say(probe, 503, "application/json", "{\"status\":\"warming\"}");
-        else
-            say(probe, 200, "application/json", "{\"status\":\"ok\"}");
+        health = fby_ready(agent->all_metrics, state_of(agent), fby_now_ns());
+        say_health(probe, &health);
         return;
     case FBY_ROUTE_LIVE:
-        say(probe, 200, "application/json", "{\"status\":\"ok\"}");
+        health = fby_live(agent->all_metrics, fby_now_ns());
+        say_health(probe, &health);
+        return;
+    case FBY_ROUTE_METRICS:
+        say_metrics(probe, agent->all_metrics, "text/plain; version=0.0.4; charset=utf-8",
+                    fby_metrics_text);
+        return;
+    case FBY_ROUTE_STATUS:
+        say_metrics(probe, agent->all_metrics, "application/json", fby_metrics_json);
         return;
     default:
         say(probe, 404, "text/plain", "not here");
