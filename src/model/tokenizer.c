@@ -122,7 +122,7 @@ static fby_status added_piece(fby_tokenizer *t, uint32_t id, const char *content
 }
 
 fby_status fby_tokenizer_add_token(fby_tokenizer *t, uint32_t id, const char *content, size_t size,
-                                   bool single_word, bool normalized)
+                                   bool single_word, bool normalized, bool special)
 {
     if (size == 0 || size > FBY_ADDED_BYTES_MAX)
         return fby_error(FBY_EUNSUPPORTED, "an added token of %zu bytes, not 1 to %d", size,
@@ -146,7 +146,7 @@ fby_status fby_tokenizer_add_token(fby_tokenizer *t, uint32_t id, const char *co
     if (existing != index)
         return fby_error(FBY_EUNSUPPORTED, "the same text as the added token of id %u",
                          t->added[existing].id);
-    t->added[t->added_count++] = (fby_added_token){id, single_word, normalized};
+    t->added[t->added_count++] = (fby_added_token){id, single_word, normalized, special};
     t->added_spaces |= form.spaces;
     t->added_normalized |= normalized;
     t->added_single_word |= normalized && single_word;

@@ -59,6 +59,35 @@ void fby_tokenizer_encode(const fby_tokenizer *tokenizer, const char *prefix, si
                           const char *text, size_t size, const fby_encode_options *options,
                           uint32_t *ids, size_t capacity, fby_encoding *encoding);
 
+/*
+ * Ids as text again, as `tokenizers` decodes them: WordPiece's pieces joined to
+ * words, words by spaces, no space before a full stop. Ids that the vocabulary
+ * lacks are left out, special tokens where `skip_special` says so. Writes at
+ * most `capacity` bytes, no NUL; returns how many there are.
+ */
+size_t fby_tokenizer_decode(const fby_tokenizer *tokenizer, const uint32_t *ids, size_t count,
+                            bool skip_special, char *text, size_t capacity);
+
+/* A token and where in the text it stands: bytes start … stop - 1. Of the template's tokens, which
+ * stand nowhere, both are 0. */
+typedef struct fby_token_place {
+    uint32_t id;
+    bool special; /* of the template */
+    uint32_t start, stop;
+} fby_token_place;
+
+typedef void fby_token_sink(void *context, const fby_token_place *token);
+
+/*
+ * The ids that fby_tokenizer_encode() gives without a limit, each with its place
+ * as `tokenizers` has it: that of the characters it was made of, before they
+ * were normalized. Slower, and needs scratch of fby_tokenizer_places_scratch()
+ * bytes, 4-byte aligned. `text` is UTF-8 of fewer than 2^32 bytes.
+ */
+size_t fby_tokenizer_places_scratch(const fby_tokenizer *tokenizer, const char *text, size_t size);
+void fby_tokenizer_places(const fby_tokenizer *tokenizer, const char *text, size_t size,
+                          bool no_special, void *scratch, fby_token_sink *sink, void *context);
+
 /* A digest of everything that decides the ids: (vocabulary, settings), for the fingerprint. */
 void fby_tokenizer_digest(const fby_tokenizer *tokenizer, uint64_t digest[2]);
 

@@ -42,6 +42,7 @@ typedef struct fby_added_token {
     uint32_t id;
     bool single_word; /* not beside a \w */
     bool normalized;  /* found in the normalized text */
+    bool special;     /* left out of decoded text where one asks for that */
 } fby_added_token;
 
 struct fby_tokenizer {
@@ -61,6 +62,9 @@ struct fby_tokenizer {
     uint32_t before[FBY_TEMPLATE_MAX], after[FBY_TEMPLATE_MAX];
     uint32_t before_count, after_count;
 
+    bool decodes_words; /* WordPiece's decoder: pieces that continue a word join it; … */
+    bool decodes_clean; /* … and no space stands before a full stop */
+
     /* Made by fby_tokenizer_finish(). */
     bool plain;              /* the fast loop may run: no added token is in its way */
     uint8_t lower_bit;       /* or-ed to ASCII letters and digits: 0x20 or 0 */
@@ -78,7 +82,7 @@ fby_status fby_tokenizer_new(fby_tokenizer **tokenizer);
  * same as another.
  */
 fby_status fby_tokenizer_add_token(fby_tokenizer *tokenizer, uint32_t id, const char *content,
-                                   size_t size, bool single_word, bool normalized);
+                                   size_t size, bool single_word, bool normalized, bool special);
 
 void fby_tokenizer_finish(fby_tokenizer *tokenizer);
 

@@ -291,7 +291,7 @@ static fby_status read_added_tokens(const char *name, const json_t *root, fby_to
             return status;
         strips |= token.lstrip || token.rstrip;
         status = fby_tokenizer_add_token(t, token.id, token.content, strlen(token.content),
-                                         token.single_word, token.normalized);
+                                         token.single_word, token.normalized, token.special);
         if (status != FBY_OK)
             return fby_error_prefix(status, "%s", p.place);
     }
@@ -300,6 +300,16 @@ static fby_status read_added_tokens(const char *name, const json_t *root, fby_to
         return fby_error(FBY_EUNSUPPORTED,
                          "%s: added_tokens: lstrip or rstrip, and one with white space", name);
     return FBY_OK;
+}
+
+/* Decides what fby_tokenizer_decode() writes and nothing else: a decoder that is not known is no
+ * reason to refuse a model, whose pieces are WordPiece's whatever it says. */
+static void read_decoder(const json_t *root, fby_tokenizer *t)
+{
+    const json_t *decoder = json_object_get(root, "decoder");
+    const json_t *cleanup = json_object_get(decoder, "cleanup");
+    t->decodes_words = json_is_object(decoder);
+    t->decodes_clean = t->decodes_words && !json_is_false(cleanup);
 }
 
 static fby_status read_version(const char *name, const json_t *root)
@@ -370,6 +380,8 @@ fby_status fby_tokenizer_read_json(const char *name, const char *json, size_t si
         status = read_added_tokens(name, root, t);
     if (status == FBY_OK)
         status = read_post_processor(name, root, t);
+    if (status == FBY_OK)
+        read_decoder(root, t);
     json_decref(root);
     return status;
 }

@@ -69,7 +69,7 @@ static fby_status special_add(const char *name, const char *key, const char *tok
     if (!fby_vocabulary_find(&t->vocabulary, token, strlen(token), id) && !optional)
         return fby_error(FBY_EFORMAT, "%s: %s: %s is not in the vocabulary", name, key,
                          fby_quote(quoted, token));
-    fby_status status = fby_tokenizer_add_token(t, *id, token, strlen(token), false, false);
+    fby_status status = fby_tokenizer_add_token(t, *id, token, strlen(token), false, false, true);
     return status == FBY_OK ? FBY_OK : fby_error_prefix(status, "%s: %s", name, key);
 }
 
@@ -129,5 +129,7 @@ fby_status fby_tokenizer_read_vocab_txt(const char *name, const char *text, size
     if (status == FBY_OK)
         status = read_specials(config_name, config, t);
     t->chars_max = CHARS_MAX;
+    t->decodes_words = true;
+    t->decodes_clean = true;
     return status;
 }

@@ -6,8 +6,9 @@
     python3 tests/data/tokenizer/make.py models/all-MiniLM-L6-v2/tokenizer.json tests/data/tokenizer
 
 code_points.txt: digests of every code point under several settings of the normalizer.
-texts.bin: texts of every script and kind with their ids. Both are described in their first lines
-or below; the same package and seed write the same bytes.
+texts.bin: texts of every script and kind with their ids. places.bin: digests of where in those
+texts their tokens stand, and of what the ids decode to. They are described in their first lines or
+below; the same package and seed write the same bytes.
 """
 import json
 import random
@@ -186,6 +187,26 @@ def check_truncation(reference, texts, all_ids):
     reference.no_truncation()
 
 
+def reorders(normalizer, text):
+    """Whether marks that stay change places: `tokenizers` gives each the place of its neighbour."""
+    return any(unicodedata.combining(c) != 0 and normalizer.normalize_str(c) != "" for c in text)
+
+
+def places_of(reference, text):
+    """Digests of the tokens' (id, start, stop) in bytes, 0 where those of `tokenizers` are not
+    right, and of the decoded text's bytes."""
+    encoding = reference.encode(text)
+    starts = [0]
+    for char in text:
+        starts.append(starts[-1] + len(char.encode()))
+    places = []
+    for token, (start, stop) in zip(encoding.ids, encoding.offsets):
+        places += [token, starts[start], starts[stop]]
+    decoded = [reference.decode(encoding.ids, skip_special_tokens=skip) for skip in (True, False)]
+    places = 0 if reorders(reference.normalizer, text) else digest(places)
+    return [places] + [digest(d.encode()) for d in decoded]
+
+
 def main():
     model, directory = sys.argv[1:]
     with open(model, encoding="utf-8") as file:
@@ -204,6 +225,11 @@ def main():
             file.write(struct.pack("<II", len(data), len(row)) + data)
             file.write(struct.pack(f"<{len(row)}H", *row))
     print(len(texts), "texts")
+
+    # Three 64-bit digests a text.
+    with open(f"{directory}/places.bin", "wb") as file:
+        for text in texts:
+            file.write(struct.pack("<3Q", *places_of(reference, text)))
 
     with open(f"{directory}/code_points.txt", "w", encoding="ascii") as file:
         for line in code_points(reference):
