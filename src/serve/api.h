@@ -189,8 +189,9 @@ const fby_route *fby_api_route(const char *method, const char *path, fby_dialect
 /* What the Allow header of a 405 says, "GET, HEAD, POST"; NULL for a path that nobody serves. */
 const char *fby_api_allow(const char *path);
 
-/* Bytes of arena that suffice for any body of `size` bytes that is not refused; SIZE_MAX if they
- * overflow. With a smaller one a body may be refused (FBY_REFUSED_BODY_TOO_LARGE), no worse. */
+/* Bytes of arena that suffice for any body of `size` bytes that asks for vectors of text; SIZE_MAX
+ * if they overflow. Most bodies take a tenth of it. What needs more than there is, as the answers
+ * of /tokenize and /decode may, is refused (FBY_REFUSED_BODY_TOO_LARGE). */
 size_t fby_api_arena_size(const fby_api *api, size_t size);
 
 /*
@@ -200,6 +201,11 @@ size_t fby_api_arena_size(const fby_api *api, size_t size);
  */
 bool fby_api_parse(const fby_api *api, const fby_route *route, const char *body, size_t size,
                    fby_arena *arena, fby_call *call, fby_api_error *error);
+
+/* For a text over call->limit that may not be cut: the refusal in the dialect's own words.
+ * `tokens` of text `index`, special ones included; returns false. */
+bool fby_api_refuse_too_long(const fby_call *call, uint32_t index, uint64_t tokens,
+                             fby_api_error *error);
 
 /* ---- from vectors to an answer ---- */
 

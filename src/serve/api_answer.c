@@ -3,6 +3,7 @@
  * Answers, written piece by piece: a head, each vector, a tail. What they look
  * like is a matter of the operation; how far they are, of fby_answer.
  */
+#include <math.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -107,9 +108,83 @@ static void list_tail(fby_sink *sink, const fby_answer *answer)
     fby_sink_text(sink, "]");
 }
 
+/* A list a text of a row a token. A text may have none. */
+static void tokens_row(fby_sink *sink, const fby_answer *answer, const float *vector)
+{
+    uint32_t rows = answer->infos[answer->text].tokens;
+    if (answer->row == 0)
+        fby_sink_text(sink, answer->text == 0 ? "[" : ",[");
+    else
+        fby_sink_text(sink, ",");
+    if (rows > 0)
+        fby_vector_json(sink, FBY_TYPE_FLOAT, vector, answer->call->dimensions);
+    if (answer->row + 1 >= rows)
+        fby_sink_text(sink, "]");
+}
+
+static double product(const float *a, const float *b, uint32_t dim)
+{
+    double sum = 0;
+    for (uint32_t i = 0; i < dim; i++)
+        sum += (double)a[i] * (double)b[i];
+    return sum;
+}
+
+/* Of vectors without a direction 0, as long as they differ. */
+static float cosine(const float *a, const float *b, uint32_t dim)
+{
+    double lengths = sqrt(product(a, a, dim)) * sqrt(product(b, b, dim));
+    if (lengths == 0)
+        return memcmp(a, b, dim * sizeof *a) == 0;
+    return (float)(product(a, b, dim) / lengths);
+}
+
+/* The first vector is what the others are compared with. */
+static void similarity_row(fby_sink *sink, const fby_answer *answer, const float *vector)
+{
+    if (answer->text == 0)
+        return;
+    if (answer->text > 1)
+        fby_sink_text(sink, ",");
+    fby_sink_float(sink, cosine(answer->vectors, vector, answer->call->dimensions));
+}
+
+/* ---- Ollama ---- */
+
+static void ollama_head(fby_sink *sink, const fby_answer *answer)
+{
+    fby_sink_text(sink, "{\"model\":");
+    put_name(sink, answer);
+    fby_sink_text(sink, ",\"embeddings\":[");
+}
+
+static void ollama_tail(fby_sink *sink, const fby_answer *answer)
+{
+    fby_sink_text(sink, "],\"total_duration\":");
+    fby_sink_number(sink, answer->total_ns);
+    fby_sink_text(sink, ",\"load_duration\":0,\"prompt_eval_count\":");
+    fby_sink_number(sink, answer->tokens);
+    fby_sink_text(sink, "}");
+}
+
+/* ---- llama-server ---- */
+
+static void llama_row(fby_sink *sink, const fby_answer *answer, const float *vector)
+{
+    fby_sink_text(sink, answer->text == 0 ? "{\"index\":" : ",{\"index\":");
+    fby_sink_number(sink, answer->text);
+    fby_sink_text(sink, ",\"embedding\":[");
+    fby_vector_json(sink, FBY_TYPE_FLOAT, vector, answer->call->dimensions);
+    fby_sink_text(sink, "]}");
+}
+
 static const form forms[FBY_OPERATIONS] = {
     [FBY_OP_OPENAI] = {openai_head, openai_row, openai_tail},
     [FBY_OP_EMBED] = {list_head, list_row, list_tail},
+    [FBY_OP_EMBED_ALL] = {list_head, tokens_row, list_tail},
+    [FBY_OP_SIMILARITY] = {list_head, similarity_row, list_tail},
+    [FBY_OP_OLLAMA] = {ollama_head, list_row, ollama_tail},
+    [FBY_OP_LLAMA] = {list_head, llama_row, list_tail},
 };
 
 /* ---- pieces ---- */
@@ -133,18 +208,26 @@ size_t fby_answer_piece_max(const fby_call *call)
 size_t fby_answer_max(const fby_call *call, uint64_t rows)
 {
     size_t all;
+    rows = rows < call->count ? call->count : rows; /* a text without a row takes brackets */
     if (!fby_mul_size(rows, row_max(call), &all) ||
         !fby_add_size(all, 2 * fby_answer_piece_max(call), &all))
         return SIZE_MAX;
     return all;
 }
 
+/* The next row, and with it the brackets around a text's rows. */
 static void put_row(fby_sink *sink, fby_answer *answer)
 {
     const fby_call *call = answer->call;
+    uint32_t rows = call->kind == FBY_CALL_TOKENS ? answer->infos[answer->text].tokens : 1;
+
     forms[call->operation].row(sink, answer, answer->vectors + answer->written * call->dimensions);
-    answer->written++;
-    answer->text++;
+    answer->written += rows > 0;
+    answer->row++;
+    if (answer->row >= rows) {
+        answer->row = 0;
+        answer->text++;
+    }
 }
 
 size_t fby_answer_next(fby_answer *answer, char *out)
@@ -152,6 +235,9 @@ size_t fby_answer_next(fby_answer *answer, char *out)
     const form *as = &forms[answer->call->operation];
     fby_sink sink = {out, out + fby_answer_piece_max(answer->call), false};
 
+    /* Nothing comes of what others are compared with. */
+    if (answer->stage == ROWS && answer->text == 0 && as->row == similarity_row)
+        put_row(&sink, answer);
     if (answer->stage == ROWS && answer->text == answer->call->count)
         answer->stage = TAIL;
     switch (answer->stage) {

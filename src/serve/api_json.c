@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bits.h"
 #include "base/float_text.h"
 #include "model/utf8.h"
 
@@ -56,24 +57,122 @@ static json_t *read_in_arena(const char *body, size_t size, fby_arena *arena, js
     return root;
 }
 
-/* Whether brackets outside of strings are nested at most FBY_API_DEPTH_MAX deep: what follows reads
- * them by recursion. Bodies that are no JSON may pass. */
-static bool is_shallow(const char *body, size_t size)
+/* ---- before it is read ---- */
+
+typedef struct survey { /* of a body that need not be JSON */
+    int depth;
+    size_t values, containers, longest; /* the longest string, its quotes and escapes included */
+} survey;
+
+/* In the high bit of each byte that is `c`, which is ASCII; the lowest bit that is set is right. */
+static inline uint64_t bytes_that_are(uint64_t eight, unsigned char c)
+{
+    uint64_t x = eight ^ c * (UINT64_MAX / 255);
+    return (x - UINT64_MAX / 255) & ~x & 0x80 * (UINT64_MAX / 255);
+}
+
+/* The first quote or backslash from `at` on; `end` if there is none. */
+static const char *string_stop(const char *at, const char *end)
+{
+    for (; end - at >= 8; at += 8) {
+        uint64_t eight;
+        memcpy(&eight, at, sizeof eight);
+        uint64_t found = bytes_that_are(eight, '"') | bytes_that_are(eight, '\\');
+        if (found != 0)
+            return at + (unsigned)__builtin_ctzll(found) / 8;
+    }
+    while (at < end && *at != '"' && *at != '\\')
+        at++;
+    return at;
+}
+
+/* The quote that ends the string whose first quote is at `at`; `end` if it does not end. */
+static const char *string_end(const char *at, const char *end)
+{
+    for (at = string_stop(at + 1, end); at < end && *at == '\\'; at = string_stop(at, end))
+        at = end - at >= 2 ? at + 2 : end;
+    return at;
+}
+
+/* Stops where brackets are too deep. */
+static void survey_body(const char *body, size_t size, survey *out)
 {
     const char *end = body + size;
     int depth = 0;
-    for (const char *at = body; at < end; at++) {
-        if (*at == '[' || *at == '{') {
-            if (++depth > FBY_API_DEPTH_MAX)
-                return false;
-        } else if (*at == ']' || *at == '}') {
+    *out = (survey){.values = 1};
+    for (const char *at = body; at < end && out->depth <= FBY_API_DEPTH_MAX; at++) {
+        switch (*at) {
+        case '[':
+        case '{':
+            depth++;
+            out->depth = depth > out->depth ? depth : out->depth;
+            out->containers++;
+            out->values++;
+            break;
+        case ']':
+        case '}':
             depth--;
-        } else if (*at == '"') {
-            for (at++; at < end && *at != '"'; at++)
-                at += *at == '\\';
+            break;
+        case ',':
+        case ':':
+            out->values++;
+            break;
+        case '"': {
+            const char *begin = at;
+            at = string_end(at, end);
+            out->longest = fby_max_size(out->longest, (size_t)(at - begin));
+            break;
+        }
+        default:
+            break;
         }
     }
+}
+
+/* A byte of a string is written by at most as many: \\u000a. */
+enum { ESCAPE_MAX = 6 };
+
+static bool check_body(const char *body, size_t size, const fby_json_limits *limits,
+                       fby_api_error *error)
+{
+    survey found;
+    survey_body(body, size, &found);
+    if (found.depth > FBY_API_DEPTH_MAX)
+        return fby_refuse(error, FBY_REFUSED_BAD_JSON, NULL, "the body is nested more than %d deep",
+                          FBY_API_DEPTH_MAX);
+    if (found.longest / ESCAPE_MAX > limits->text_bytes)
+        return fby_refuse(error, FBY_REFUSED_TOO_LONG, NULL,
+                          "the body holds a string of %zu bytes; a text may have %zu",
+                          found.longest, limits->text_bytes);
+    if (found.values > limits->values || found.containers > limits->containers)
+        return fby_refuse(error, FBY_REFUSED_BODY_TOO_LARGE, NULL,
+                          "the body holds %zu values, of them %zu lists and objects; it may hold "
+                          "%zu, of them %zu",
+                          found.values, found.containers, limits->values, limits->containers);
     return true;
+}
+
+/*
+ * What jansson 2.14 takes, each piece rounded up to 16 bytes. A string: its
+ * node (32) and its bytes, twice for a key until it is in its object. Where the
+ * tokens are gathered: a buffer that doubles up to twice the longest, so four
+ * times that in all. A value in a list: its slot, in a table that doubles, 32 in
+ * all; in an object a pair (80) and its share of buckets that double, 64. A list:
+ * 48 and its first table, 64; an object: 80 and its first buckets, 128.
+ */
+enum { A_VALUE = 192, A_CONTAINER = 256, A_BYTE = 6, SOME = 4096, AT_LEAST_A_BYTE = 96 };
+
+size_t fby_api_json_memory(const fby_json_limits *limits, size_t size)
+{
+    size_t values = fby_min_size(limits->values, size), memory, more;
+    size_t containers = fby_min_size(limits->containers, size);
+    if (!fby_mul_size(size, A_BYTE, &memory) || !fby_mul_size(values, A_VALUE, &more) ||
+        !fby_add_size(memory, more, &memory) || !fby_mul_size(containers, A_CONTAINER, &more) ||
+        !fby_add_size(memory, more, &memory) || !fby_add_size(memory, SOME, &memory))
+        return SIZE_MAX;
+    /* However small, a value takes bytes of the body. */
+    return size > SIZE_MAX / AT_LEAST_A_BYTE ? memory
+                                             : fby_min_size(memory, size * AT_LEAST_A_BYTE + SOME);
 }
 
 static bool refuse_text(const json_error_t *error, fby_api_error *out)
@@ -92,8 +191,8 @@ static bool refuse_text(const json_error_t *error, fby_api_error *out)
     }
 }
 
-bool fby_api_json_read(const char *body, size_t size, fby_arena *arena, json_t **root,
-                       fby_api_error *error)
+bool fby_api_json_read(const char *body, size_t size, const fby_json_limits *limits,
+                       fby_arena *arena, json_t **root, fby_api_error *error)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     json_error_t why;
@@ -101,9 +200,8 @@ bool fby_api_json_read(const char *body, size_t size, fby_arena *arena, json_t *
     pthread_once(&once, install);
     if (size == 0)
         return fby_refuse(error, FBY_REFUSED_BAD_JSON, NULL, "the body is empty; JSON is expected");
-    if (!is_shallow(body, size))
-        return fby_refuse(error, FBY_REFUSED_BAD_JSON, NULL, "the body is nested more than %d deep",
-                          FBY_API_DEPTH_MAX);
+    if (!check_body(body, size, limits, error))
+        return false;
     json_t *value = read_in_arena(body, size, arena, &why);
     if (value == NULL && why.text[0] == '\0')
         return fby_refuse(error, FBY_REFUSED_BODY_TOO_LARGE, NULL,

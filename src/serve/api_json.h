@@ -17,12 +17,23 @@
 
 #include "serve/api.h"
 
-enum { FBY_API_DEPTH_MAX = 32 }; /* of arrays and objects in a body */
+enum { FBY_API_DEPTH_MAX = 32 }; /* of lists and objects in a body */
+
+/* What a body may hold at most, so that the memory it takes is in proportion. */
+typedef struct fby_json_limits {
+    size_t text_bytes; /* of a string, as it is meant */
+    size_t values;     /* and keys */
+    size_t containers; /* lists and objects */
+} fby_json_limits;
 
 /* Reads one value, with the last of members that have the same key. False: *error says why, by
- * FBY_REFUSED_BAD_JSON or FBY_REFUSED_BODY_TOO_LARGE. */
-bool fby_api_json_read(const char *body, size_t size, fby_arena *arena, json_t **root,
-                       fby_api_error *error);
+ * FBY_REFUSED_BAD_JSON, FBY_REFUSED_TOO_LONG or FBY_REFUSED_BODY_TOO_LARGE. */
+bool fby_api_json_read(const char *body, size_t size, const fby_json_limits *limits,
+                       fby_arena *arena, json_t **root, fby_api_error *error);
+
+/* Bytes of arena that suffice to read any body of `size` bytes within `limits`; SIZE_MAX if they
+ * overflow. */
+size_t fby_api_json_memory(const fby_json_limits *limits, size_t size);
 
 /*
  * Text that is written to the end of a buffer, and no further: what does not

@@ -93,6 +93,19 @@ static bool read_options(const fby_request *request)
     return true;
 }
 
+/* Token ids are used as they are: a prompt that was asked for would be left out. */
+static bool check_prompted_ids(const fby_request *request)
+{
+    const fby_call *call = request->call;
+    bool asked = fby_member(request->root, "prompt_name") != NULL ||
+                 fby_member(request->root, "input_type") != NULL;
+    for (uint32_t i = 0; i < call->count && asked && call->prompt_size > 0; i++)
+        if (call->texts[i].bytes == NULL)
+            return fby_refuse(request->error, FBY_REFUSED_BAD_FIELD, "input",
+                              "no prompt can be put before token ids: send text");
+    return true;
+}
+
 bool fby_openai_embeddings(const fby_request *request)
 {
     const char *model;
@@ -108,7 +121,8 @@ bool fby_openai_embeddings(const fby_request *request)
     fby_request_defaults(request);
     if (!read_dimensions(request) || !read_types(request) || !read_options(request) ||
         !read_prompt(request) ||
-        !fby_request_texts(request, fby_member(request->root, "input"), &rule))
+        !fby_request_texts(request, fby_member(request->root, "input"), &rule) ||
+        !check_prompted_ids(request))
         return false;
     request->call->kind = FBY_CALL_EMBED;
     fby_request_ignored(request, known);

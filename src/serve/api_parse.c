@@ -17,13 +17,27 @@ static void choose_dialect(const fby_request *request)
     if (fby_member(request->root, "inputs") != NULL) {
         call->operation = FBY_OP_EMBED;
         call->dialect = FBY_DIALECT_TEI;
+    } else if (fby_member(request->root, "content") != NULL) {
+        call->operation = FBY_OP_LLAMA;
+        call->dialect = FBY_DIALECT_LLAMA;
     }
+}
+
+/* Token ids are values: as many as a request's tokens may reasonably be, or as texts ask for. */
+static fby_json_limits limits_of(const fby_api *api)
+{
+    enum { VALUES = 1 << 19, BESIDES = 256 };
+    size_t texts = fby_min_size(api->limits.max_texts, SIZE_MAX / 8);
+    return (fby_json_limits){.text_bytes = api->limits.max_text_bytes,
+                             .values = fby_max_size(VALUES, 4 * texts),
+                             .containers = texts + BESIDES};
 }
 
 static bool read_body(const char *body, size_t size, fby_request *request)
 {
+    fby_json_limits limits = limits_of(request->api);
     json_t *root;
-    if (!fby_api_json_read(body, size, request->arena, &root, request->error))
+    if (!fby_api_json_read(body, size, &limits, request->arena, &root, request->error))
         return false;
     if (!json_is_object(root))
         return fby_refuse(request->error, FBY_REFUSED_BAD_FIELD, NULL,
@@ -38,7 +52,18 @@ bool fby_api_parse(const fby_api *api, const fby_route *route, const char *body,
 {
     static bool (*const read[FBY_OPERATIONS])(const fby_request *) = {
         [FBY_OP_OPENAI] = fby_openai_embeddings,
+        [FBY_OP_MODELS] = fby_openai_models,
         [FBY_OP_EMBED] = fby_tei_embed,
+        [FBY_OP_EMBED_ALL] = fby_tei_embed_all,
+        [FBY_OP_EMBED_SPARSE] = fby_tei_embed_sparse,
+        [FBY_OP_SIMILARITY] = fby_tei_similarity,
+        [FBY_OP_TOKENIZE] = fby_tei_tokenize,
+        [FBY_OP_DECODE] = fby_tei_decode,
+        [FBY_OP_INFO] = fby_tei_info,
+        [FBY_OP_RERANK] = fby_tei_rerank,
+        [FBY_OP_PREDICT] = fby_tei_predict,
+        [FBY_OP_OLLAMA] = fby_ollama_embed,
+        [FBY_OP_LLAMA] = fby_llama_embedding,
     };
     fby_request request = {.api = api, .arena = arena, .call = call, .error = error};
 
@@ -57,12 +82,16 @@ bool fby_api_parse(const fby_api *api, const fby_route *route, const char *body,
     return read[call->operation](&request);
 }
 
+/* Beside what jansson takes: a text's struct and, for each 2 bytes of a body, a token id's 4. */
 size_t fby_api_arena_size(const fby_api *api, size_t size)
 {
-    size_t bytes, texts;
-    if (!fby_mul_size(size, 80, &bytes) ||
-        !fby_mul_size(api->limits.max_texts, 2 * sizeof(fby_api_text), &texts) ||
-        !fby_add_size(bytes, texts, &bytes) || !fby_add_size(bytes, 1 << 16, &bytes))
+    enum { IDS = 2, SOME = 1 << 14 };
+    fby_json_limits limits = limits_of(api);
+    size_t bytes = fby_api_json_memory(&limits, size), more;
+    size_t texts = fby_min_size(api->limits.max_texts, size);
+    if (!fby_mul_size(texts, sizeof(fby_api_text) + 16, &more) ||
+        !fby_add_size(bytes, more, &bytes) || !fby_mul_size(size, IDS, &more) ||
+        !fby_add_size(bytes, more, &bytes) || !fby_add_size(bytes, SOME, &bytes))
         return SIZE_MAX;
     return bytes;
 }

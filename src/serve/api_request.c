@@ -171,3 +171,25 @@ void fby_request_defaults(const fby_request *request)
     call->normalize = true;
     call->types = FBY_TYPE_FLOAT;
 }
+
+fby_sink fby_request_body(const fby_request *request)
+{
+    fby_arena *arena = request->arena;
+    return (fby_sink){arena->bytes + arena->used, arena->bytes + arena->size, false};
+}
+
+bool fby_request_answer(const fby_request *request, const fby_sink *sink)
+{
+    char *body = request->arena->bytes + request->arena->used;
+    if (sink->full)
+        return fby_refuse(request->error, FBY_REFUSED_BODY_TOO_LARGE, NULL,
+                          "the answer takes more than the %zu bytes of memory that a request has",
+                          request->arena->size);
+    request->call->kind = FBY_CALL_AT_ONCE;
+    request->call->body = body;
+    request->call->body_size = (size_t)(sink->at - body);
+    /* The rest of the arena's alignment too, or the next piece would begin inside. */
+    request->arena->used = fby_min_size(
+        request->arena->size, request->arena->used + fby_align_up(request->call->body_size, 16));
+    return true;
+}

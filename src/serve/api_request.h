@@ -69,19 +69,31 @@ typedef enum fby_ids_rule {
     FBY_IDS_NEVER,   /* refused as a wrong type */
     FBY_IDS_FOREIGN, /* refused as token ids */
     FBY_IDS_OWN,     /* of the served model's vocabulary, used as they are */
-    FBY_IDS_TEXT     /* decoded; what the texts hold counts */
+    FBY_IDS_TEXT     /* decoded, and the text is taken */
 } fby_ids_rule;
 
 typedef struct fby_texts_rule {
     const char *key; /* for messages */
     fby_ids_rule ids;
     bool empty_text, empty_list; /* taken */
+    bool prompted;               /* for FBY_IDS_TEXT: a prompt goes before it */
     uint32_t max_texts;
 } fby_texts_rule;
 
 /* A text or a list of them into call->texts, count and single. After the served model and the
  * prompt are known. */
 bool fby_request_texts(const fby_request *request, const json_t *value, const fby_texts_rule *rule);
+
+/* One of them, a string or token ids. */
+bool fby_request_text(const fby_request *request, const json_t *value, const fby_texts_rule *rule,
+                      fby_api_text *text);
+/* A list of whole numbers below `below`. */
+bool fby_request_ids(const fby_request *request, const json_t *value, const char *key,
+                     uint32_t below, fby_api_text *text);
+/* Ids become the text that they were made of. */
+bool fby_request_decode(const fby_request *request, fby_api_text *text, bool skip_special);
+size_t fby_utf8_characters(const char *bytes, size_t size);
+bool fby_refuse_text_count(const fby_request *request, const fby_texts_rule *rule, size_t count);
 
 /* ---- the rest of a call ---- */
 
@@ -92,9 +104,30 @@ bool fby_request_prompt(const fby_request *request, const char *param, const cha
 /* What a vector is where nobody says: as long as the model makes it, of length 1. */
 void fby_request_defaults(const fby_request *request);
 
+/* What TEI's requests share: the batch's limit, and `prompt_name` of `object` (NULL: none). */
+fby_texts_rule fby_tei_texts_rule(const fby_request *request, const char *key);
+bool fby_tei_prompt(const fby_request *request, const json_t *object, fby_texts_rule *rule);
+
+/* A whole answer, written to what is left of the arena, whose next piece it becomes. */
+fby_sink fby_request_body(const fby_request *request);
+bool fby_request_answer(const fby_request *request, const fby_sink *sink);
+
 /* ---- dialects ---- */
 
 bool fby_openai_embeddings(const fby_request *request);
+bool fby_openai_models(const fby_request *request);
+
 bool fby_tei_embed(const fby_request *request);
+bool fby_tei_embed_all(const fby_request *request);
+bool fby_tei_similarity(const fby_request *request);
+bool fby_tei_tokenize(const fby_request *request);
+bool fby_tei_decode(const fby_request *request);
+bool fby_tei_info(const fby_request *request);
+bool fby_tei_embed_sparse(const fby_request *request);
+bool fby_tei_rerank(const fby_request *request);
+bool fby_tei_predict(const fby_request *request);
+
+bool fby_ollama_embed(const fby_request *request);
+bool fby_llama_embedding(const fby_request *request);
 
 #endif

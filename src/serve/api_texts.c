@@ -4,6 +4,14 @@
 
 #include "serve/api_request.h"
 
+size_t fby_utf8_characters(const char *bytes, size_t size)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < size; i++)
+        count += (bytes[i] & 0xC0) != 0x80;
+    return count;
+}
+
 static bool refuse_type(const fby_request *request, const fby_texts_rule *rule)
 {
     return fby_refuse(
@@ -42,14 +50,14 @@ static bool read_string(const fby_request *request, const json_t *value, const f
         return fby_refuse(request->error, FBY_REFUSED_TOO_LONG, rule->key,
                           "`%s` holds a text of %zu bytes; it may have %zu", rule->key, size, most);
     *text = (fby_api_text){.bytes = json_string_value(value), .size = size};
+    if (request->call->dialect == FBY_DIALECT_TEI)
+        request->call->characters += fby_utf8_characters(text->bytes, size);
     return true;
 }
 
-static bool read_ids(const fby_request *request, const json_t *value, const fby_texts_rule *rule,
-                     fby_api_text *text)
+bool fby_request_ids(const fby_request *request, const json_t *value, const char *key,
+                     uint32_t below, fby_api_text *text)
 {
-    uint32_t below =
-        fby_tokenizer_vocabulary(fby_encoder_tokenizer(request->call->served->encoder));
     size_t count = json_array_size(value);
     uint32_t *ids = fby_request_take(request, count, sizeof *ids);
 
@@ -59,10 +67,13 @@ static bool read_ids(const fby_request *request, const json_t *value, const fby_
         const json_t *id = json_array_get(value, i);
         json_int_t number = json_integer_value(id);
         if (!json_is_integer(id))
-            return refuse_type(request, rule);
+            return fby_refuse(request->error, FBY_REFUSED_BAD_FIELD, key,
+                              "`%s` holds a list that begins with a token id and has something "
+                              "else in it",
+                              key);
         if (number < 0 || number >= below)
-            return fby_refuse(request->error, FBY_REFUSED_BAD_FIELD, rule->key,
-                              "`%s` holds the token id %lld; the model's are 0 to %u", rule->key,
+            return fby_refuse(request->error, FBY_REFUSED_BAD_FIELD, key,
+                              "`%s` holds the token id %lld, which is not from 0 to %u", key,
                               (long long)number, below - 1);
         ids[i] = (uint32_t)number;
     }
@@ -70,31 +81,67 @@ static bool read_ids(const fby_request *request, const json_t *value, const fby_
     return true;
 }
 
+static const fby_tokenizer *tokenizer_of(const fby_request *request)
+{
+    return fby_encoder_tokenizer(request->call->served->encoder);
+}
+
+bool fby_request_decode(const fby_request *request, fby_api_text *text, bool skip_special)
+{
+    const fby_tokenizer *tokenizer = tokenizer_of(request);
+    size_t size = fby_tokenizer_decode(tokenizer, text->ids, text->id_count, skip_special, NULL, 0);
+    char *bytes = fby_request_take(request, size, 1);
+
+    if (bytes == NULL)
+        return false;
+    fby_tokenizer_decode(tokenizer, text->ids, text->id_count, skip_special, bytes, size);
+    *text = (fby_api_text){.bytes = bytes, .size = size};
+    return true;
+}
+
+/* As TEI's tokenize_input(): behind a prompt they are text like any other; alone, the special
+ * tokens are those that the ids have. */
+static bool ids_to_text(const fby_request *request, const fby_texts_rule *rule, fby_api_text *text)
+{
+    request->call->characters += text->id_count;
+    if (!fby_request_decode(request, text, rule->prompted))
+        return false;
+    if (text->size == 0)
+        return refuse_empty(request, rule->key);
+    text->no_special = !rule->prompted;
+    return true;
+}
+
 static bool read_list_of_ids(const fby_request *request, const json_t *value,
                              const fby_texts_rule *rule, fby_api_text *text)
 {
-    if (rule->ids == FBY_IDS_NEVER || rule->ids == FBY_IDS_TEXT)
+    uint32_t below = UINT32_MAX;
+    if (rule->ids == FBY_IDS_NEVER)
         return refuse_type(request, rule);
     if (json_array_size(value) == 0)
         return refuse_empty(request, rule->key);
     if (rule->ids == FBY_IDS_FOREIGN)
         return refuse_foreign_ids(request, rule->key);
-    if (json_array_size(value) > UINT32_MAX)
-        return refuse_type(request, rule);
-    return read_ids(request, value, rule, text);
+    if (rule->ids == FBY_IDS_OWN)
+        below = fby_tokenizer_vocabulary(tokenizer_of(request));
+    if (!fby_request_ids(request, value, rule->key, below, text))
+        return false;
+    return rule->ids == FBY_IDS_OWN || ids_to_text(request, rule, text);
 }
 
-static bool read_text(const fby_request *request, const json_t *value, const fby_texts_rule *rule,
+bool fby_request_text(const fby_request *request, const json_t *value, const fby_texts_rule *rule,
                       fby_api_text *text)
 {
     if (json_is_string(value))
         return read_string(request, value, rule, text);
-    if (json_is_array(value))
+    /* A list of anything but numbers is not taken for ids. */
+    if (json_is_array(value) &&
+        (json_array_size(value) == 0 || json_is_integer(json_array_get(value, 0))))
         return read_list_of_ids(request, value, rule, text);
     return refuse_type(request, rule);
 }
 
-static bool refuse_count(const fby_request *request, const fby_texts_rule *rule, size_t count)
+bool fby_refuse_text_count(const fby_request *request, const fby_texts_rule *rule, size_t count)
 {
     if (request->call->dialect == FBY_DIALECT_TEI)
         return fby_refuse(request->error, FBY_REFUSED_TOO_MANY, rule->key,
@@ -117,12 +164,13 @@ bool fby_request_texts(const fby_request *request, const json_t *value, const fb
     if (count == 0 && !rule->empty_list)
         return refuse_empty(request, rule->key);
     if (count > rule->max_texts)
-        return refuse_count(request, rule, count);
+        return fby_refuse_text_count(request, rule, count);
     fby_api_text *texts = fby_request_take(request, count, sizeof *texts);
     if (texts == NULL)
         return false;
     for (size_t i = 0; i < count; i++)
-        if (!read_text(request, call->single ? value : json_array_get(value, i), rule, &texts[i]))
+        if (!fby_request_text(request, call->single ? value : json_array_get(value, i), rule,
+                              &texts[i]))
             return false;
     call->texts = texts;
     call->count = (uint32_t)count;

@@ -45,6 +45,14 @@ static inline void served_write(const char *dir)
         strcat(strcat(vocabulary, served_vocabulary[i]), "\n");
     temporary_text(dir, "vocab.txt", vocabulary);
     temporary_text(dir, "tokenizer_config.json", "{\"do_lower_case\": true}");
+    temporary_text(dir, "modules.json",
+                   "[{\"idx\": 0, \"name\": \"0\", \"path\": \"\", \"type\": "
+                   "\"sentence_transformers.models.Transformer\"},"
+                   " {\"idx\": 1, \"name\": \"1\", \"path\": \"1_Pooling\", \"type\": "
+                   "\"sentence_transformers.models.Pooling\"}]");
+    temporary_subdir(dir, "1_Pooling");
+    temporary_text(dir, "1_Pooling/config.json",
+                   "{\"word_embedding_dimension\": 8, \"pooling_mode_mean_tokens\": true}");
     temporary_text(dir, "config_sentence_transformers.json",
                    "{\"prompts\": {\"query\": \"query: \", \"document\": \"\"}}");
 }
