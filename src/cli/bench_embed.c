@@ -16,8 +16,8 @@
 #include "base/clock.h"
 #include "base/cpu.h"
 #include "cli/bench_report.h"
+#include "cli/bench_texts.h"
 #include "cli/commands.h"
-#include "cli/lines.h"
 #include "cli/model_choice.h"
 #include "cli/say.h"
 #include "compute/kernels.h"
@@ -65,71 +65,12 @@ static const fby_cli_option options_table[] = {
     {.kind = FBY_CLI_END},
 };
 
-/* The whole file, so that reading is not in the clock. */
-struct texts {
-    fby_text *texts;
-    char *bytes; /* of all texts, one after another */
-    size_t count, capacity, used, size;
-};
-
-static fby_status keep_line(struct texts *texts, const fby_line *line)
-{
-    if (line->size > texts->size - texts->used)
-        return fby_error(FBY_EIO, "%s: grows while it is read", line->file);
-    if (texts->count == texts->capacity) {
-        size_t bytes, capacity = 2 * texts->capacity + 1024;
-        fby_text *grown = NULL;
-        if (fby_mul_size(capacity, sizeof *grown, &bytes))
-            grown = realloc(texts->texts, bytes);
-        if (grown == NULL)
-            return fby_error(FBY_ENOMEM, "no memory for the texts of %s", line->file);
-        texts->texts = grown;
-        texts->capacity = capacity;
-    }
-    char *bytes = texts->bytes + texts->used;
-    memcpy(bytes, line->bytes, line->size);
-    texts->texts[texts->count++] = (fby_text){bytes, line->size};
-    texts->used += line->size;
-    return FBY_OK;
-}
-
-static fby_status load_lines(fby_lines *lines, struct texts *texts)
-{
-    for (;;) {
-        fby_line line;
-        bool end;
-        fby_status status = fby_lines_next(lines, &line, &end);
-        if (status == FBY_OK && !end)
-            status = keep_line(texts, &line);
-        if (status != FBY_OK || end)
-            return status;
-    }
-}
-
-static fby_status load(char *file, struct texts *texts)
-{
-    fby_lines *lines;
-    fby_status status = fby_lines_open(&file, 1, FBY_LINE_LIMIT, &lines);
-    if (status != FBY_OK)
-        return status;
-    texts->size = fby_lines_total(lines);
-    texts->bytes = malloc(texts->size + 1);
-    if (texts->bytes == NULL)
-        status = fby_error(FBY_ENOMEM, "no memory for the %zu bytes of %s", texts->size, file);
-    else
-        status = load_lines(lines, texts);
-    fby_lines_close(lines);
-    if (status == FBY_OK && texts->used == 0)
-        status = fby_error(FBY_EFORMAT, "%s: no text to measure with", file);
-    return status;
-}
-
 /* What is measured, and with what. */
 struct bench {
     fby_model *model;
     fby_model_info info;
     fby_isa isa;
-    const struct texts *texts;
+    const fby_bench_texts *texts;
     size_t batch, batches; /* texts a call; calls that the whole file makes */
     size_t calls, passes;  /* a round: `calls` of them, evenly spaced, `passes` times */
     float *vectors;        /* (batch, dim) */
@@ -329,9 +270,9 @@ static int run(const fby_cli_command *self, int argc, char **argv)
         return FBY_EXIT_USAGE;
     }
 
-    struct texts texts = {0};
+    fby_bench_texts texts = {0};
     struct bench bench = {.info.struct_size = sizeof bench.info, .texts = &texts};
-    fby_status status = load(options.file, &texts);
+    fby_status status = fby_bench_texts_load(options.file, &texts);
     if (status == FBY_OK)
         status = set_up(&bench, &options);
     if (status == FBY_OK)
@@ -343,8 +284,7 @@ static int run(const fby_cli_command *self, int argc, char **argv)
     free(bench.infos);
     free(bench.vectors);
     fby_model_close(bench.model);
-    free(texts.texts);
-    free(texts.bytes);
+    fby_bench_texts_clear(&texts);
     return fby_cli_exit(status);
 }
 

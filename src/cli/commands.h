@@ -19,5 +19,6 @@ extern const fby_cli_command fby_bench_disruptor;
 extern const fby_cli_command fby_bench_embed;
 extern const fby_cli_command fby_bench_ring;
 extern const fby_cli_command fby_bench_search;
+extern const fby_cli_command fby_bench_serve;
 
 #endif
