@@ -12,6 +12,7 @@
 
 #include "base/bits.h"
 #include "base/clock.h"
+#include "serve/admin.h"
 #include "serve/agent.h"
 #include "serve/listen.h"
 #include "serve/log.h"
@@ -35,6 +36,8 @@ struct server {
     uint32_t agent_count; /* initialised */
     fby_agent_metrics *agent_metrics;
     fby_metrics metrics;
+    fby_admin *admin;
+    _Atomic int state; /* fby_server_state; the admin's thread reads it */
     char *cert, *key;
     uint16_t port;
 };
@@ -168,6 +171,62 @@ static fby_status read_tls(struct server *server)
     return status == FBY_OK ? read_file(config->tls_key, &server->key) : status;
 }
 
+/* ---- what the admin port says: on its own thread ---- */
+
+static fby_server_state state_of(struct server *server)
+{
+    /* M2, with M1: from then on server->metrics is constant. */
+    fby_server_state state =
+        (fby_server_state)atomic_load_explicit(&server->state, memory_order_acquire);
+    bool warm =
+        state == FBY_SERVER_READY &&
+        atomic_load_explicit(&server->crew.warm, memory_order_relaxed) < server->crew.threads;
+    return warm ? FBY_SERVER_STARTING : state;
+}
+
+/* Until the agents are there nobody can be stuck, and nothing has been counted. */
+static fby_metrics metrics_of(struct server *server)
+{
+    static const fby_api none;
+    if (atomic_load_explicit(&server->state, memory_order_acquire) == FBY_SERVER_STARTING) /* M2 */
+        return (fby_metrics){.api = &none, .config = server->config, .started_ns = fby_now_ns()};
+    return server->metrics;
+}
+
+static fby_health say_live(void *context)
+{
+    fby_metrics metrics = metrics_of(context);
+    return fby_live(&metrics, fby_now_ns());
+}
+
+static fby_health say_ready(void *context)
+{
+    fby_metrics metrics = metrics_of(context);
+    return fby_ready(&metrics, state_of(context), fby_now_ns());
+}
+
+static size_t say_metrics(void *context, char *out, size_t size)
+{
+    fby_metrics metrics = metrics_of(context);
+    return fby_metrics_text(&metrics, out, size);
+}
+
+static fby_status open_admin(struct server *server)
+{
+    const fby_serve_config *config = server->config;
+    const fby_admin_source source = {server, say_live, say_ready, say_metrics};
+
+    if (config->admin_port == 0)
+        return FBY_OK;
+    return fby_admin_open(config->admin_host, (uint16_t)config->admin_port, &source,
+                          &server->admin);
+}
+
+static void set_state(struct server *server, fby_server_state state)
+{
+    atomic_store_explicit(&server->state, state, memory_order_release); /* M1, with M2 */
+}
+
 /* ---- start ---- */
 
 static fby_status start_crew(struct server *server)
@@ -248,7 +307,9 @@ static fby_status listen_for(struct server *server, fby_agent *agent)
 static fby_status start(struct server *server)
 {
     describe(server);
-    fby_status status = open_models(server);
+    fby_status status = open_admin(server);
+    if (status == FBY_OK)
+        status = open_models(server);
     if (status == FBY_OK)
         status = read_tls(server);
     if (status == FBY_OK)
@@ -274,6 +335,8 @@ static fby_status start(struct server *server)
         if (status == FBY_OK)
             status = fby_agent_start(&server->agents[i]);
     }
+    if (status == FBY_OK)
+        set_state(server, FBY_SERVER_READY);
     return status;
 }
 
@@ -296,6 +359,7 @@ static void stop(struct server *server)
     for (uint32_t i = 0; i < server->agent_count; i++)
         if (server->agents[i].started)
             pthread_join(server->agents[i].thread, NULL);
+    fby_admin_close(server->admin);
     fby_crew_stop(&server->crew);
     for (uint32_t i = 0; i < server->agent_count; i++)
         fby_agent_clear(&server->agents[i]);
@@ -329,11 +393,12 @@ static void block_signals(sigset_t *set)
 }
 
 /* Until all agents are done, the grace time has passed, or a second signal. */
-static void drain(struct server *server, const sigset_t *set)
+static void drain(struct server *server, const fby_serve_config *config, const sigset_t *set)
 {
+    set_state(server, FBY_SERVER_DRAINING);
     for (uint32_t i = 0; i < server->agent_count; i++)
         fby_agent_drain(&server->agents[i]);
-    uint64_t end_ns = fby_now_ns() + server->config->grace_ms * 1000000u;
+    uint64_t end_ns = fby_now_ns() + config->grace_ms * 1000000u;
     const struct timespec step = {.tv_nsec = 10000000};
     while (!all_ended(server) && fby_now_ns() < end_ns) {
         int again = sigtimedwait(set, NULL, &step);
@@ -342,17 +407,28 @@ static void drain(struct server *server, const sigset_t *set)
     }
 }
 
+/* Each note as a line of the log. */
 static void say_notes(const fby_config_notes *notes)
 {
-    if (notes->text != NULL)
-        fputs(notes->text, stderr);
+    static const char warning[] = "warning: ";
+    for (const char *line = notes->text; line != NULL && *line != '\0';) {
+        size_t size = strcspn(line, "\n"), skip = 0;
+        if (strncmp(line, warning, sizeof warning - 1) == 0)
+            skip = sizeof warning - 1;
+        fby_log(skip > 0 ? FBY_LOG_WARN : FBY_LOG_ERROR, "configuration",
+                fby_log_bytes("note", line + skip, size - skip));
+        line += size + (line[size] == '\n');
+    }
+}
+
+static const fby_serve_config *latest(const struct server *server)
+{
+    return server->later_count > 0 ? server->later[server->later_count - 1] : server->config;
 }
 
 /* SIGHUP. What is wrong is said, and what runs stays. */
 static void reload(struct server *server)
 {
-    const fby_serve_config *running =
-        server->later_count > 0 ? server->later[server->later_count - 1] : server->config;
     fby_serve_config *next = NULL;
     fby_config_notes notes = {0};
     fby_serve_config **later =
@@ -360,7 +436,7 @@ static void reload(struct server *server)
     if (later == NULL)
         return;
     server->later = later;
-    fby_status status = fby_serve_config_reread(running, &next, &notes);
+    fby_status status = fby_serve_config_reread(latest(server), &next, &notes);
     say_notes(&notes);
     fby_config_notes_clear(&notes);
     if (status != FBY_OK) {
@@ -412,7 +488,7 @@ int fby_serve_run(const fby_serve_config *config)
             reload(&server);
     }
     fby_log_say(FBY_LOG_INFO, "stopping: answering what is in flight");
-    drain(&server, &set);
+    drain(&server, latest(&server), &set);
     stop(&server);
     return 0;
 }
