@@ -36,7 +36,13 @@ extern "C" {
 typedef struct fby_model fby_model;
 typedef struct fby_job fby_job;
 
-typedef enum fby_precision { FBY_PRECISION_F32 = 0 } fby_precision;
+/* Of weights and of the products with them; everything else is f32. A model's vectors at two
+ * precisions differ: docs/embedding.md says by how much. */
+typedef enum fby_precision {
+    FBY_PRECISION_F32 = 0,
+    FBY_PRECISION_BF16 = 1, /* half the memory of f32 */
+    FBY_PRECISION_INT8 = 2  /* a quarter */
+} fby_precision;
 
 typedef enum fby_side {
     FBY_SIDE_RIGHT = 0, /* cut at the end */
@@ -78,7 +84,7 @@ typedef struct fby_model_info {
     const char *architecture; /* "bert" */
     const char *pooling;      /* "mean", "cls", "max", "last-token", "mean-sqrt-len" */
     const char *isa;          /* kernels in use: "avx512" */
-    const char *precision;    /* "f32" */
+    const char *precision;    /* "f32", "bf16", "int8" */
     const char *fingerprint;  /* 32 hexadecimal digits */
     const char *packed_path;  /* the mapped file of packed weights; "" if in memory */
     uint32_t dim;             /* of a vector where no `dimensions` are asked for */

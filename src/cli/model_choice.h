@@ -32,8 +32,9 @@ typedef struct fby_model_choice {
          .min = 1,                                                                                 \
          .max = 1024},                                                                             \
     {                                                                                              \
-        .kind = FBY_CLI_CHOICE, .name = "precision", .argument = "P", .help = "f32",               \
-        .choices = "f32", .offset = offsetof(type, member) + offsetof(fby_model_choice, precision) \
+        .kind = FBY_CLI_CHOICE, .name = "precision", .argument = "P",                              \
+        .help = "of weights and products: f32, bf16 or int8 (f32)", .choices = "f32|bf16|int8",    \
+        .offset = offsetof(type, member) + offsetof(fby_model_choice, precision)                   \
     }
 
 /* The directory that `choice` means. FBY_ENOENT lists where it looked. */

@@ -24,15 +24,23 @@ const fby_kernels *fby_kernels_for(fby_isa isa)
     }
 }
 
-uint32_t fby_kernels_block_rows(const fby_kernels *kernels, uint32_t rows, uint32_t widest)
+static uint32_t block_rows(uint32_t tile, uint32_t rows, uint32_t widest, uint32_t bytes)
 {
-    uint32_t tile = kernels->row_tile;
-    uint32_t fitting =
-        fby_cpu_l2_bytes() / 4 * 3 / (widest != 0 ? widest : 1) / (uint32_t)sizeof(float);
+    uint32_t fitting = bytes / (widest != 0 ? widest : 1) / (uint32_t)sizeof(float);
     uint32_t most = fitting > tile ? fitting / tile * tile : tile;
     uint32_t parts = rows > most ? fby_div_up_u32(rows, most) : 1;
     uint32_t even = fby_div_up_u32(fby_div_up_u32(rows != 0 ? rows : 1, parts), tile) * tile;
     return fby_min_u32(even, most);
+}
+
+uint32_t fby_kernels_block_rows(const fby_kernels *kernels, uint32_t rows, uint32_t widest)
+{
+    return block_rows(kernels->row_tile, rows, widest, fby_cpu_l2_bytes() / 4 * 3);
+}
+
+uint32_t fby_narrow_block_rows(const fby_narrow *narrow, uint32_t rows, uint32_t widest)
+{
+    return block_rows(narrow->row_tile, rows, widest, fby_cpu_l2_bytes() / 2);
 }
 
 typedef uint64_t (*peak_loop)(uint64_t rounds, float sink[FBY_PEAK_SINK]);

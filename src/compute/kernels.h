@@ -59,11 +59,15 @@ typedef struct fby_layer_norm {
     uint32_t n;
 } fby_layer_norm;
 
+typedef struct fby_narrow fby_narrow; /* compute/narrow.h */
+
 typedef struct fby_kernels {
-    const char *name;     /* the instruction set's; part of what names a packed file */
-    uint32_t version;     /* of what pack() writes; grows with each change */
-    uint32_t panel_width; /* output columns in a panel */
-    uint32_t row_tile;    /* rows in a full tile: batches are best cut to multiples of it */
+    const char *name;         /* the instruction set's; part of what names a packed file */
+    uint32_t version;         /* of what pack() writes; grows with each change */
+    uint32_t panel_width;     /* output columns in a panel */
+    uint32_t row_tile;        /* rows in a full tile: batches are best cut to multiples of it */
+    const fby_narrow *narrow; /* what a layer's products run on instead, in a copy of a table
+                               * (model/encoder.h); NULL in all tables */
 
     /* Bytes that pack() writes for weights (n, k), a multiple of 64. */
     size_t (*packed_bytes)(uint32_t n, uint32_t k);
@@ -107,8 +111,7 @@ typedef struct fby_kernels {
 } fby_kernels;
 
 /* The f32 table for `isa`, or for the widest one that it includes and this build has
- * (avx512vnni gives avx512). Tables for other precisions stand beside it: what differs is what
- * pack() writes. */
+ * (avx512vnni gives avx512). Products at other precisions: compute/narrow.h. */
 const fby_kernels *fby_kernels_for(fby_isa isa);
 
 /* Rows of each sub-batch (the last may have fewer) into which `rows` are best cut, where rows as

@@ -5,8 +5,10 @@
 #define FBY_COMPUTE_TABLES_H
 
 #include "compute/kernels.h"
+#include "compute/narrow.h"
 
 extern const fby_kernels fby_kernels_c;
+extern const fby_narrow fby_int8_c, fby_bf16_c;
 #if defined(__x86_64__)
 extern const fby_kernels fby_kernels_avx2;
 extern const fby_kernels fby_kernels_avx512;

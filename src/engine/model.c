@@ -17,8 +17,8 @@ enum { BATCH_TOKENS = 256, JOBS_DEFAULT = 64, JOBS_MAX = 1 << 16 };
 
 static fby_status check_options(const fby_model_options *options)
 {
-    if (options->precision != FBY_PRECISION_F32)
-        return fby_error(FBY_EUNSUPPORTED, "precision %d: only f32 is built",
+    if ((unsigned)options->precision > FBY_PRECISION_INT8)
+        return fby_error(FBY_EUNSUPPORTED, "precision %d: expected f32, bf16 or int8 (0, 1, 2)",
                          (int)options->precision);
     if (options->max_jobs > JOBS_MAX)
         return fby_error(FBY_EINVAL, "max_jobs is %u, at most %d", options->max_jobs, JOBS_MAX);
@@ -30,7 +30,8 @@ static fby_status open_with(fby_model *model, const char *dir, const fby_model_o
     fby_status status = fby_isa_select(&model->isa);
     if (status != FBY_OK)
         return status;
-    status = fby_encoder_open(dir, model->isa, options->cache_dir, &model->encoder);
+    status =
+        fby_encoder_open(dir, model->isa, options->precision, options->cache_dir, &model->encoder);
     if (status != FBY_OK)
         return status;
     fby_encoder_get_info(model->encoder, &model->info);
@@ -91,8 +92,8 @@ fby_status fby_model_get_info(const fby_model *model, fby_model_info *out)
         .struct_size = given,
         .architecture = info->architecture,
         .pooling = info->pooling,
-        .isa = fby_kernels_for(model->isa)->name,
-        .precision = "f32",
+        .isa = info->products,
+        .precision = info->precision,
         .fingerprint = info->fingerprint,
         .packed_path = info->packed_path,
         .dim = fby_model_dim(model),

@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "base/bits.h"
 #include "base/platform.h"
+#include "compute/narrow.h"
 
 /* The scratch block, in floats; `attention` is not floats to us. */
 typedef struct layout {
@@ -16,15 +17,26 @@ typedef struct layout {
     size_t qkv;       /* (tokens, 3 hidden) */
     size_t wide;      /* (block, intermediate): between the two products of the FFN */
     size_t attention; /* scratch of the kernel */
-    size_t bytes;     /* of all of it */
+    /* Narrow products read these instead of x, context and wide. In bytes. */
+    size_t x_operand, context_operand; /* (tokens, hidden) */
+    size_t wide_operand;               /* (block, intermediate) */
+    size_t bytes;                      /* of all of it */
 } layout;
 
 enum { LINE = FBY_CACHELINE / sizeof(float) };
 
+/* Rows of an FFN sub-block. */
+static uint32_t block_rows(const fby_bert *bert, uint32_t rows)
+{
+    uint32_t inner = bert->config->bert.intermediate;
+    return bert->kernels->narrow != NULL ? fby_narrow_block_rows(bert->kernels->narrow, rows, inner)
+                                         : fby_kernels_block_rows(bert->kernels, rows, inner);
+}
+
 /* Rows that one FFN sub-block may have, however many there are in all. */
 static uint32_t block_rows_max(const fby_bert *bert)
 {
-    return fby_kernels_block_rows(bert->kernels, 1u << 30, bert->config->bert.intermediate);
+    return block_rows(bert, 1u << 30);
 }
 
 static layout lay_out(const fby_bert *bert, uint32_t tokens)
@@ -43,6 +55,13 @@ static layout lay_out(const fby_bert *bert, uint32_t tokens)
         l.attention * sizeof(float) +
         fby_align_up(bert->kernels->attention_scratch(longest, config->hidden / config->heads),
                      FBY_CACHELINE);
+    const fby_narrow *narrow = bert->kernels->narrow;
+    if (narrow != NULL) {
+        l.x_operand = l.bytes;
+        l.context_operand = l.x_operand + tokens * narrow->operand_bytes(config->hidden);
+        l.wide_operand = l.context_operand + tokens * narrow->operand_bytes(config->hidden);
+        l.bytes = l.wide_operand + block * narrow->operand_bytes(config->intermediate);
+    }
     return l;
 }
 
@@ -74,23 +93,31 @@ static fby_status embed(const fby_bert *bert, const uint32_t *ids, const uint32_
     return FBY_OK;
 }
 
+/* Text by text. */
+static void mix(const fby_bert *bert, const layout *l, const uint32_t *starts, uint32_t texts,
+                float *memory)
+{
+    uint32_t hidden = bert->config->bert.hidden;
+    uint32_t heads = bert->config->bert.heads, head_dim = hidden / heads;
+    float scale = 1.0f / sqrtf((float)head_dim);
+    for (uint32_t text = 0; text < texts; text++) {
+        const float *q = memory + l->qkv + starts[text] * l->ld_qkv;
+        bert->kernels->attention(q, q + hidden, q + 2 * (size_t)hidden, l->ld_qkv,
+                                 starts[text + 1] - starts[text], heads, head_dim, scale,
+                                 memory + l->attention,
+                                 memory + l->context + starts[text] * l->ld_hidden, l->ld_hidden);
+    }
+}
+
 static void attend(const fby_bert *bert, const layout *l, const fby_layer_weights *layer,
                    const uint32_t *starts, uint32_t texts, float *memory)
 {
     const fby_kernels *kernels = bert->kernels;
-    uint32_t rows = starts[texts], hidden = bert->config->bert.hidden;
-    uint32_t heads = bert->config->bert.heads, head_dim = hidden / heads;
-    float scale = 1.0f / sqrtf((float)head_dim);
+    uint32_t rows = starts[texts];
     float *x = memory + l->x, *qkv = memory + l->qkv, *context = memory + l->context;
 
     kernels->linear(&layer->qkv, FBY_ACTIVATION_NONE, x, l->ld_hidden, rows, qkv, l->ld_qkv);
-    for (uint32_t text = 0; text < texts; text++) {
-        const float *q = qkv + starts[text] * l->ld_qkv;
-        kernels->attention(q, q + hidden, q + 2 * (size_t)hidden, l->ld_qkv,
-                           starts[text + 1] - starts[text], heads, head_dim, scale,
-                           memory + l->attention, context + starts[text] * l->ld_hidden,
-                           l->ld_hidden);
-    }
+    mix(bert, l, starts, texts, memory);
     kernels->linear_residual_norm(&layer->output, &layer->attention_norm, context, l->ld_hidden, x,
                                   l->ld_hidden, rows, x, l->ld_hidden);
 }
@@ -110,6 +137,59 @@ static void feed_forward(const fby_bert *bert, const layout *l, const fby_layer_
     }
 }
 
+static void attend_narrow(const fby_bert *bert, const layout *l, const fby_layer_weights *layer,
+                          const uint32_t *starts, uint32_t texts, float *memory)
+{
+    const fby_narrow *narrow = bert->kernels->narrow;
+    uint32_t rows = starts[texts];
+    float *x = memory + l->x;
+    char *bytes = (char *)memory, *context = bytes + l->context_operand;
+
+    narrow->linear(&layer->qkv, FBY_ACTIVATION_NONE, bytes + l->x_operand, rows, memory + l->qkv,
+                   l->ld_qkv);
+    mix(bert, l, starts, texts, memory);
+    narrow->operand(&layer->output, memory + l->context, l->ld_hidden, rows, context);
+    narrow->linear_residual_norm(&layer->output, &layer->attention_norm, context, x, l->ld_hidden,
+                                 rows, x, l->ld_hidden, &layer->up, bytes + l->x_operand);
+}
+
+/* `next` is the product after this layer, or NULL. */
+static void feed_forward_narrow(const fby_bert *bert, const layout *l,
+                                const fby_layer_weights *layer, const fby_linear *next,
+                                uint32_t rows, uint32_t block, float *memory)
+{
+    const fby_narrow *narrow = bert->kernels->narrow;
+    size_t operand = narrow->operand_bytes(bert->config->bert.hidden);
+    char *wide = (char *)memory + l->wide_operand;
+    for (uint32_t first = 0; first < rows; first += block) {
+        float *x = memory + l->x + first * l->ld_hidden;
+        char *x_operand = (char *)memory + l->x_operand + first * operand;
+        uint32_t count = fby_min_u32(block, rows - first);
+        narrow->linear_operand(&layer->up, bert->config->bert.activation, x_operand, count,
+                               &layer->down, memory + l->wide, l->ld_wide, wide);
+        narrow->linear_residual_norm(&layer->down, &layer->output_norm, wide, x, l->ld_hidden,
+                                     count, x, l->ld_hidden, next, x_operand);
+    }
+}
+
+static void run_layer(const fby_bert *bert, const layout *l, uint32_t index, const uint32_t *starts,
+                      uint32_t texts, uint32_t block, float *memory)
+{
+    const fby_layer_weights *layer = &bert->weights->layers[index];
+    const uint32_t rows = starts[texts];
+    if (bert->kernels->narrow == NULL) {
+        attend(bert, l, layer, starts, texts, memory);
+        feed_forward(bert, l, layer, rows, block, memory);
+        return;
+    }
+    bool last = index + 1 == bert->config->bert.layers;
+    if (index == 0)
+        bert->kernels->narrow->operand(&layer->qkv, memory + l->x, l->ld_hidden, rows,
+                                       (char *)memory + l->x_operand);
+    attend_narrow(bert, l, layer, starts, texts, memory);
+    feed_forward_narrow(bert, l, layer, last ? NULL : &layer[1].qkv, rows, block, memory);
+}
+
 fby_status fby_bert_run(const fby_bert *bert, const uint32_t *ids, const uint32_t *starts,
                         uint32_t texts, void *scratch, const atomic_bool *cancel,
                         const float **hidden)
@@ -119,7 +199,7 @@ fby_status fby_bert_run(const fby_bert *bert, const uint32_t *ids, const uint32_
     layout l = lay_out(bert, rows);
     fby_assert(texts > 0 && starts[0] == 0 && (uintptr_t)scratch % FBY_CACHELINE == 0);
 
-    uint32_t block = fby_kernels_block_rows(bert->kernels, rows, bert->config->bert.intermediate);
+    uint32_t block = block_rows(bert, rows);
     fby_assert(block <= block_rows_max(bert));
     fby_status status = embed(bert, ids, starts, texts, memory + l.x);
     if (status != FBY_OK)
@@ -128,8 +208,7 @@ fby_status fby_bert_run(const fby_bert *bert, const uint32_t *ids, const uint32_
         /* Only a request to stop: nothing is published with it. */
         if (cancel != NULL && atomic_load_explicit(cancel, memory_order_relaxed))
             return fby_error(FBY_ECANCELED, "stopped before layer %u", i);
-        attend(bert, &l, &bert->weights->layers[i], starts, texts, memory);
-        feed_forward(bert, &l, &bert->weights->layers[i], rows, block, memory);
+        run_layer(bert, &l, i, starts, texts, block, memory);
     }
     *hidden = memory + l.x;
     return FBY_OK;

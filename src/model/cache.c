@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/unused.h"
+#include "compute/narrow.h"
 #include "model/packed_file.h"
 
 /* Coarser than the clock that the system stamps files with. */
@@ -106,8 +107,12 @@ bool fby_cache_key(const fby_checkpoint *const *checkpoints, uint32_t count,
                    const fby_kernels *kernels, char key[static FBY_HEX_SIZE])
 {
     char about[128];
+    const fby_narrow *narrow = kernels->narrow;
     int size = snprintf(about, sizeof about, "forebay-key %d %s %u", FBY_PACK_FORMAT, kernels->name,
                         kernels->version);
+    if (narrow != NULL)
+        size += snprintf(about + size, sizeof about - (size_t)size, " %s %s %u", narrow->precision,
+                         narrow->name, narrow->version);
     fby_digest state = fby_digest_of(about, (size_t)size);
     for (uint32_t i = 0; i < count; i++) {
         mix(&state, &i, sizeof i);

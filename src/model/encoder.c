@@ -6,12 +6,14 @@
 
 #include "base/bits.h"
 #include "base/platform.h"
+#include "compute/narrow.h"
 #include "model/bert.h"
 #include "model/image.h"
 #include "model/pooling.h"
 
 struct fby_encoder {
-    const fby_kernels *kernels;
+    fby_precision precision;
+    fby_kernels kernels; /* with the narrow table of the precision, if any */
     fby_config config;
     fby_tokenizer *tokenizer;
     fby_image image;
@@ -40,28 +42,57 @@ static fby_status open_tokenizer(const char *dir, fby_encoder *encoder)
     return FBY_OK;
 }
 
+static void make_sample(const fby_encoder *encoder, fby_sample *sample)
+{
+    uint32_t special[2] = {0, 0};
+    fby_encoding nothing;
+    const fby_encode_options options = {.limit = 2};
+    fby_tokenizer_encode(encoder->tokenizer, "", 0, "", 0, &options, special, 2, &nothing);
+    fby_sample_make(encoder->config.bert.vocabulary, encoder->config.max_tokens, special,
+                    (uint32_t)nothing.count, sample);
+}
+
+static fby_status check_precision(const char *dir, const fby_encoder *encoder)
+{
+    const fby_bert_config *bert = &encoder->config.bert;
+    if (encoder->kernels.narrow != NULL &&
+        fby_max_size(bert->hidden, bert->intermediate) > FBY_NARROW_K_MAX)
+        return fby_error(FBY_EUNSUPPORTED, "%s: %s with layers of %u inputs, at most %u", dir,
+                         fby_precision_name(encoder->precision),
+                         bert->hidden > bert->intermediate ? bert->hidden : bert->intermediate,
+                         FBY_NARROW_K_MAX);
+    return FBY_OK;
+}
+
 static fby_status open_weights(const char *dir, const char *cache_dir, fby_encoder *encoder)
 {
     char settings[FBY_SETTINGS_SIZE];
     uint64_t tokenizer[2];
+    fby_sample sample;
+    make_sample(encoder, &sample);
     fby_tokenizer_digest(encoder->tokenizer, tokenizer);
-    fby_status status = fby_settings_text(&encoder->config, encoder->kernels, tokenizer, settings);
+    fby_status status = fby_settings_text(&encoder->config, &encoder->kernels, tokenizer, settings);
     if (status == FBY_OK)
-        status = fby_image_open(dir, &encoder->config, encoder->kernels, settings, cache_dir,
-                                &encoder->image);
+        status = fby_image_open(dir, &encoder->config, &encoder->kernels, &sample, settings,
+                                cache_dir, &encoder->image);
     if (status == FBY_OK)
-        status = fby_weights_bind(&encoder->config, encoder->kernels, encoder->image.bytes,
+        status = fby_weights_bind(&encoder->config, &encoder->kernels, encoder->image.bytes,
                                   &encoder->weights);
     return status;
 }
 
-fby_status fby_encoder_open(const char *dir, fby_isa isa, const char *cache_dir, fby_encoder **out)
+fby_status fby_encoder_open(const char *dir, fby_isa isa, fby_precision precision,
+                            const char *cache_dir, fby_encoder **out)
 {
     fby_encoder *encoder = calloc(1, sizeof *encoder);
     if (encoder == NULL)
         return fby_error(FBY_ENOMEM, "%s: no memory for an encoder", dir);
-    encoder->kernels = fby_kernels_for(isa);
+    encoder->precision = precision;
+    encoder->kernels = *fby_kernels_for(isa);
+    encoder->kernels.narrow = fby_narrow_for(precision, isa);
     fby_status status = fby_config_load(dir, &encoder->config);
+    if (status == FBY_OK)
+        status = check_precision(dir, encoder);
     if (status == FBY_OK)
         status = open_tokenizer(dir, encoder);
     if (status == FBY_OK)
@@ -70,7 +101,7 @@ fby_status fby_encoder_open(const char *dir, fby_isa isa, const char *cache_dir,
         fby_encoder_close(encoder);
         return status;
     }
-    encoder->bert = (fby_bert){&encoder->config, encoder->kernels, &encoder->weights};
+    encoder->bert = (fby_bert){&encoder->config, &encoder->kernels, &encoder->weights};
     *out = encoder;
     return FBY_OK;
 }
@@ -99,6 +130,9 @@ void fby_encoder_get_info(const fby_encoder *encoder, fby_encoder_info *info)
     const fby_bert_config *bert = &config->bert;
     *info = (fby_encoder_info){
         .architecture = "bert",
+        .precision = fby_precision_name(encoder->precision),
+        .products =
+            encoder->kernels.narrow != NULL ? encoder->kernels.narrow->name : encoder->kernels.name,
         .pooling = fby_pooling_name(config->pooling.pooling),
         .fingerprint = encoder->image.fingerprint,
         .packed_path = encoder->image.path,
@@ -152,7 +186,7 @@ fby_status fby_encoder_run(const fby_encoder *encoder, const uint32_t *ids, cons
     if (status != FBY_OK)
         return status;
     size_t used = fby_align_up(fby_bert_scratch(&encoder->bert, starts[texts]), FBY_CACHELINE);
-    fby_pooling_run(&encoder->config, encoder->kernels, &encoder->weights, hidden, starts, texts,
+    fby_pooling_run(&encoder->config, &encoder->kernels, &encoder->weights, hidden, starts, texts,
                     (char *)scratch + used, vectors);
     return FBY_OK;
 }

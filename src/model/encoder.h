@@ -18,17 +18,19 @@
 
 #include "base/status.h"
 #include "compute/kernels.h"
+#include "forebay/embed.h"
 #include "model/tokenizer.h"
 
 typedef struct fby_encoder fby_encoder;
 
 /* `cache_dir` as in fby_model_options: NULL is the user's, "" is none. */
-fby_status fby_encoder_open(const char *dir, fby_isa isa, const char *cache_dir,
-                            fby_encoder **encoder);
+fby_status fby_encoder_open(const char *dir, fby_isa isa, fby_precision precision,
+                            const char *cache_dir, fby_encoder **encoder);
 void fby_encoder_close(fby_encoder *encoder);
 
 typedef struct fby_encoder_info {
     const char *architecture, *pooling, *fingerprint, *packed_path; /* live as the encoder */
+    const char *precision, *products;                               /* "int8", "avx512vnni" */
     uint32_t dim;          /* of what fby_encoder_run() writes */
     uint32_t truncate_dim; /* floats that sentence-transformers keeps of it by default; 0: all */
     uint32_t layers, heads, hidden, intermediate;

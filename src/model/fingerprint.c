@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "compute/narrow.h"
+
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
@@ -56,8 +58,11 @@ fby_status fby_settings_text(const fby_config *config, const fby_kernels *kernel
     const fby_bert_config *bert = &config->bert;
     writer to = {text, 0};
     memset(text, 0, FBY_SETTINGS_SIZE);
-    put(&to, "forebay-pack %d\nprecision f32\nkernels %s %u\n", FBY_PACK_FORMAT, kernels->name,
-        kernels->version);
+    const fby_narrow *narrow = kernels->narrow;
+    put(&to, "forebay-pack %d\nprecision %s\nkernels %s %u\n", FBY_PACK_FORMAT,
+        narrow != NULL ? narrow->precision : "f32", kernels->name, kernels->version);
+    if (narrow != NULL)
+        put(&to, "products %s %u\n", narrow->name, narrow->version);
     put(&to, "architecture bert\nvocabulary %u\nhidden %u\nlayers %u\nheads %u\n", bert->vocabulary,
         bert->hidden, bert->layers, bert->heads);
     put(&to, "intermediate %u\nactivation %s\nepsilon %a\n", bert->intermediate,

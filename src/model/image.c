@@ -12,6 +12,7 @@
 typedef struct opening {
     const fby_config *config;
     const fby_kernels *kernels;
+    const fby_sample *sample;
     fby_packed_spec spec;
     fby_cache cache;
 
@@ -68,6 +69,7 @@ static uint64_t weight_bytes(const opening *o)
 
 static fby_status map_checkpoints(opening *o, fby_sources *sources)
 {
+    sources->sample = o->sample;
     const fby_modules *modules = &o->config->modules;
     uint32_t next = 0;
     for (uint32_t i = 0; i < o->count; i++) {
@@ -161,12 +163,14 @@ static fby_status make(opening *o, fby_image *image)
 }
 
 fby_status fby_image_open(const char *dir, const fby_config *config, const fby_kernels *kernels,
-                          const char *settings, const char *cache_dir, fby_image *out)
+                          const fby_sample *sample, const char *settings, const char *cache_dir,
+                          fby_image *out)
 {
     char fingerprint[FBY_HEX_SIZE];
     fby_image image = {0};
     opening o = {.config = config,
                  .kernels = kernels,
+                 .sample = sample,
                  .spec = {settings, fby_weights_bytes(config, kernels)}};
     fby_cache_open(cache_dir, &o.cache);
     fby_status status = find_checkpoints(&o, dir);

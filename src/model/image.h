@@ -30,9 +30,11 @@ typedef struct fby_image {
     size_t memory_bytes;
 } fby_image;
 
-/* `cache_dir` as in fby_model_options. Fails only if the weights do. */
+/* `sample` may be NULL where the kernels have no narrow ones that want it. `cache_dir` as in
+ * fby_model_options. Fails only if the weights do. */
 fby_status fby_image_open(const char *dir, const fby_config *config, const fby_kernels *kernels,
-                          const char *settings, const char *cache_dir, fby_image *image);
+                          const fby_sample *sample, const char *settings, const char *cache_dir,
+                          fby_image *image);
 void fby_image_close(fby_image *image);
 
 #endif

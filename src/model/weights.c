@@ -7,6 +7,8 @@
 
 #include "base/bits.h"
 #include "base/platform.h"
+#include "compute/narrow.h"
+#include "model/calibration.h"
 
 /* ---- where each part lies ---- */
 
@@ -28,6 +30,14 @@ static fby_linear take_linear(cursor *at, const fby_kernels *kernels, uint32_t n
     return (fby_linear){take(at, kernels->packed_bytes(n, k)), n, k};
 }
 
+/* Of a layer: at the model's precision. */
+static fby_linear take_product(cursor *at, const fby_kernels *kernels, uint32_t n, uint32_t k)
+{
+    if (kernels->narrow == NULL)
+        return take_linear(at, kernels, n, k);
+    return (fby_linear){take(at, kernels->narrow->packed_bytes(n, k)), n, k};
+}
+
 static fby_layer_norm take_norm(cursor *at, const fby_bert_config *bert)
 {
     const float *gamma = take(at, bert->hidden * sizeof(float));
@@ -39,11 +49,11 @@ static fby_layer_weights take_layer(cursor *at, const fby_kernels *kernels,
                                     const fby_bert_config *bert)
 {
     fby_layer_weights layer;
-    layer.qkv = take_linear(at, kernels, 3 * bert->hidden, bert->hidden);
-    layer.output = take_linear(at, kernels, bert->hidden, bert->hidden);
+    layer.qkv = take_product(at, kernels, 3 * bert->hidden, bert->hidden);
+    layer.output = take_product(at, kernels, bert->hidden, bert->hidden);
     layer.attention_norm = take_norm(at, bert);
-    layer.up = take_linear(at, kernels, bert->intermediate, bert->hidden);
-    layer.down = take_linear(at, kernels, bert->hidden, bert->intermediate);
+    layer.up = take_product(at, kernels, bert->intermediate, bert->hidden);
+    layer.down = take_product(at, kernels, bert->hidden, bert->intermediate);
     layer.output_norm = take_norm(at, bert);
     return layer;
 }
@@ -107,6 +117,7 @@ typedef struct packer {
     const fby_weights *weights; /* NULL: check only */
     float *matrix;              /* room for the largest linear layer */
     float *bias;
+    fby_calibration *calibration; /* of narrow products that want it, else NULL */
 } packer;
 
 enum { NAME_SIZE = 128 };
@@ -180,6 +191,20 @@ static void pack_gathered(const packer *p, const fby_linear *linear, bool has_bi
                          writable(linear->packed));
 }
 
+/* A product of a layer, which has a bias; `norm`, already packed, follows it. */
+static void pack_product(const packer *p, const fby_linear *linear, const fby_layer_norm *norm)
+{
+    const fby_narrow *narrow = p->weights != NULL ? p->kernels->narrow : NULL;
+    if (narrow == NULL) {
+        pack_gathered(p, linear, true);
+        return;
+    }
+    const float *sizes = p->calibration != NULL ? fby_calibration_sizes(p->calibration) : NULL;
+    narrow->pack(p->matrix, p->bias, sizes, linear->n, linear->k, writable(linear->packed));
+    if (p->calibration != NULL)
+        fby_calibration_step(p->calibration, p->matrix, p->bias, norm);
+}
+
 static fby_status pack_linear(const packer *p, const char *module, uint32_t n, uint32_t k,
                               bool has_bias, const fby_linear *linear)
 {
@@ -233,37 +258,45 @@ static fby_status pack_layer(const packer *p, uint32_t index)
     const fby_layer_weights *layer = p->weights != NULL ? &p->weights->layers[index] : &none;
     uint32_t hidden = p->config->bert.hidden, intermediate = p->config->bert.intermediate;
     char name[NAME_SIZE];
-    fby_status status = FBY_OK;
+    snprintf(name, sizeof name, "encoder.layer.%u.attention.output.LayerNorm", index);
+    fby_status status = pack_norm(p, name, &layer->attention_norm);
+    snprintf(name, sizeof name, "encoder.layer.%u.output.LayerNorm", index);
+    if (status == FBY_OK)
+        status = pack_norm(p, name, &layer->output_norm);
     for (uint32_t i = 0; i < 3 && status == FBY_OK; i++) {
         snprintf(name, sizeof name, "encoder.layer.%u.attention.self.%s", index, qkv[i]);
         status = gather(p, name, hidden, hidden, i * hidden, true);
     }
     if (status != FBY_OK)
         return status;
-    pack_gathered(p, &layer->qkv, true);
+    pack_product(p, &layer->qkv, NULL);
 
     const struct {
         const char *name;
         uint32_t n, k;
         const fby_linear *linear;
-    } linears[] = {{"attention.output.dense", hidden, hidden, &layer->output},
-                   {"intermediate.dense", intermediate, hidden, &layer->up},
-                   {"output.dense", hidden, intermediate, &layer->down}};
+        const fby_layer_norm *norm;
+    } linears[] = {
+        {"attention.output.dense", hidden, hidden, &layer->output, &layer->attention_norm},
+        {"intermediate.dense", intermediate, hidden, &layer->up, NULL},
+        {"output.dense", hidden, intermediate, &layer->down, &layer->output_norm}};
     for (int i = 0; i < 3 && status == FBY_OK; i++) {
         snprintf(name, sizeof name, "encoder.layer.%u.%s", index, linears[i].name);
-        status = pack_linear(p, name, linears[i].n, linears[i].k, true, linears[i].linear);
+        status = gather(p, name, linears[i].n, linears[i].k, 0, true);
+        if (status == FBY_OK)
+            pack_product(p, linears[i].linear, linears[i].norm);
     }
-    if (status != FBY_OK)
-        return status;
-    snprintf(name, sizeof name, "encoder.layer.%u.attention.output.LayerNorm", index);
-    status = pack_norm(p, name, &layer->attention_norm);
-    if (status != FBY_OK)
-        return status;
-    snprintf(name, sizeof name, "encoder.layer.%u.output.LayerNorm", index);
-    return pack_norm(p, name, &layer->output_norm);
+    return status;
 }
 
-static fby_status pack_transformer(const packer *p)
+static fby_status start_calibration(packer *p, const fby_sample *sample)
+{
+    if (p->weights == NULL || p->kernels->narrow == NULL || !p->kernels->narrow->wants_sizes)
+        return FBY_OK;
+    return fby_calibration_new(p->config, p->kernels, p->weights, sample, &p->calibration);
+}
+
+static fby_status pack_transformer(packer *p, const fby_sample *sample)
 {
     static const fby_layer_norm none;
     fby_status status = pack_words(p);
@@ -272,6 +305,8 @@ static fby_status pack_transformer(const packer *p)
     if (status == FBY_OK)
         status = pack_norm(p, "embeddings.LayerNorm",
                            p->weights != NULL ? &p->weights->embedding_norm : &none);
+    if (status == FBY_OK)
+        status = start_calibration(p, sample);
     for (uint32_t i = 0; i < p->config->bert.layers && status == FBY_OK; i++)
         status = pack_layer(p, i);
     return status;
@@ -284,7 +319,7 @@ static fby_status pack_all(packer *p, const fby_sources *sources)
     p->from = sources->transformer;
     p->prefix =
         fby_checkpoint_has(p->from, "bert.embeddings.word_embeddings.weight") ? "bert." : "";
-    fby_status status = pack_transformer(p);
+    fby_status status = pack_transformer(p, sources->sample);
     p->prefix = "";
     for (uint32_t i = 0; i < p->config->modules.count && status == FBY_OK; i++) {
         const fby_dense_config *dense = &p->config->modules.list[i].dense;
@@ -335,6 +370,7 @@ fby_status fby_weights_pack(const fby_config *config, const fby_kernels *kernels
                     .matrix = memory,
                     .bias = memory + matrix};
         status = pack_all(&p, sources);
+        fby_calibration_free(p.calibration);
     }
     free(memory);
     fby_weights_unbind(&weights);

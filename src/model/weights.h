@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The image of a model's weights: everything that a forward pass reads, in the
- * order in which it reads it, packed for one table of kernels.
+ * order in which it reads it, packed for one table of kernels (and, if that has
+ * one, for its narrow table: the products of the layers).
  *
  *     words | positions | norm | layer 0: qkv, output, norm, up, down, norm | ... | dense ...
  *
@@ -18,6 +19,7 @@
 #include "compute/kernels.h"
 #include "model/checkpoint.h"
 #include "model/config.h"
+#include "model/sample.h"
 
 typedef struct fby_layer_weights {
     fby_linear qkv;    /* (3 hidden, hidden): query, key and value one above the other */
@@ -49,6 +51,7 @@ void fby_weights_unbind(fby_weights *weights);
 typedef struct fby_sources {
     const fby_checkpoint *transformer;
     const fby_checkpoint *dense[FBY_MODULES_MAX];
+    const fby_sample *sample; /* for narrow kernels that want sizes; else NULL is fine */
 } fby_sources;
 
 /*

@@ -151,7 +151,7 @@ static int remove_model(void **state)
 static fby_encoder *opened(fby_isa isa)
 {
     fby_encoder *encoder;
-    if (fby_encoder_open(dir, isa, "", &encoder) != FBY_OK)
+    if (fby_encoder_open(dir, isa, FBY_PRECISION_F32, "", &encoder) != FBY_OK)
         fail_msg("%s", fby_last_error());
     return encoder;
 }
@@ -345,7 +345,7 @@ static void a_prompt_is_found_by_name(void **state)
 static void check_refused(fby_status status, const char *words)
 {
     fby_encoder *encoder = NULL;
-    fby_status found = fby_encoder_open(dir, FBY_ISA_C, "", &encoder);
+    fby_status found = fby_encoder_open(dir, FBY_ISA_C, FBY_PRECISION_F32, "", &encoder);
     if (found != status || strstr(fby_last_error(), words) == NULL)
         fail_msg("status %d, \"%s\", expected \"%s\"", found, fby_last_error(), words);
     assert_null(encoder);
@@ -408,7 +408,7 @@ static void a_mapping_that_fails_is_an_error_and_leaks_nothing(void **state)
         assert_true(n < 20);
         mmap_calls = 0;
         mmap_fails = n;
-        fby_status status = fby_encoder_open(dir, FBY_ISA_C, "", &encoder);
+        fby_status status = fby_encoder_open(dir, FBY_ISA_C, FBY_PRECISION_F32, "", &encoder);
         failed = mmap_calls >= n;
         assert_int_equal(status, failed ? FBY_ENOMEM : FBY_OK);
         if (status == FBY_OK)
@@ -426,7 +426,7 @@ static void an_allocation_that_fails_is_an_error_and_leaks_nothing(void **state)
         fby_encoder *encoder;
         allocations = 0;
         allocation_fails = n;
-        fby_status status = fby_encoder_open(dir, FBY_ISA_C, "", &encoder);
+        fby_status status = fby_encoder_open(dir, FBY_ISA_C, FBY_PRECISION_F32, "", &encoder);
         failed = allocations >= n;
         allocation_fails = 0;
         if (status != (failed ? FBY_ENOMEM : FBY_OK))

@@ -79,7 +79,8 @@ static void let_files_settle(void)
 
 static fby_status open_with(const char *settings, const char *cache_dir, fby_image *image)
 {
-    return fby_image_open(dir, &config, fby_kernels_for(FBY_ISA_C), settings, cache_dir, image);
+    return fby_image_open(dir, &config, fby_kernels_for(FBY_ISA_C), NULL, settings, cache_dir,
+                          image);
 }
 
 static int make_model(void **state)

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The int8 of all tables: how weights and activations become codes, and where the
+ * codes of a layer lie.
+ *
+ * Weights, each output column with a scale and a middle of its own:
+ *     w[j] = scale c[j] + middle,   c[j] in -127 … 127
+ * Activations, each row with its own:
+ *     x[j] = scale q[j] + low,      q[j] in 0 … 255   (or -255 … 255 and low = 0)
+ * so that a product is, with sums over k,
+ *     y = x.scale scale sum(q c) + x.low (scale sum(c)) + sum(x) middle + bias.
+ *
+ * A few inputs are much larger than the others in every text; they would take the codes' range
+ * from the rest, and their weights weigh most. Those, by `sizes`, are apart: 16 bits both sides,
+ *     x[j] = x.scale / 2 v,   w[j] = scale / 16 u,
+ * the sum of which, divided by 32, begins sum(q c); in all other sums they are 0. A scale is wide
+ * enough for v and u too. (An idea of Dettmers et al. 2022, LLM.int8(), here in integers.)
+ * Cosines with f32 over the reference texts: docs/kernels.md.
+ *
+ *     panel of P columns: u (4, P, 2) | c (k / G, P, G) | scale | scale sum(c) | middle |
+ *                         bias (P each) | the apart inputs' indices, k for none
+ *     row: fby_int8_row | codes (k)
+ *
+ * Each part of a panel begins on a cache line. G is what a multiply-add sums: 4 or 2.
+ */
+#ifndef FBY_COMPUTE_INT8_H
+#define FBY_COMPUTE_INT8_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/bits.h"
+#include "compute/kernels.h"
+
+enum {
+    FBY_INT8_APART = 8,    /* inputs of a layer */
+    FBY_INT8_X_FINER = 2,  /* steps of v in one of a code's … */
+    FBY_INT8_W_FINER = 16, /* … and of u */
+    FBY_INT8_SHIFT = 5,
+    FBY_INT8_HALF = 1 << (FBY_INT8_SHIFT - 1),
+    FBY_INT8_X_MAX = 8191, /* 8 products of these are below 2^31 */
+    FBY_INT8_W_MAX = 32767,
+    FBY_INT8_LINE = 64,
+};
+
+/* Before a row's codes. */
+typedef struct fby_int8_row {
+    float scale, low;
+    float sum; /* of what the codes stand for */
+    uint32_t unused;
+    int16_t apart[FBY_INT8_APART];
+    uint32_t unused_too[8];
+} fby_int8_row;
+
+_Static_assert(sizeof(fby_int8_row) == FBY_INT8_LINE, "codes begin on a cache line");
+
+/* What a table's panels look like. */
+typedef struct fby_int8_shape {
+    uint32_t width, group;
+} fby_int8_shape;
+
+/* Bytes from a panel's beginning. */
+typedef struct fby_int8_panel {
+    size_t codes, scale, low, middle, bias, apart, bytes;
+} fby_int8_panel;
+
+static inline fby_int8_panel fby_int8_lay_out(fby_int8_shape shape, uint32_t k)
+{
+    fby_int8_panel p;
+    size_t floats = fby_align_up(shape.width * sizeof(float), FBY_INT8_LINE);
+    size_t groups = fby_div_up_u32(k, shape.group);
+    p.codes = fby_align_up(FBY_INT8_APART * shape.width * sizeof(int16_t), FBY_INT8_LINE);
+    p.scale = p.codes + fby_align_up(groups * shape.group * shape.width, FBY_INT8_LINE);
+    p.low = p.scale + floats;
+    p.middle = p.low + floats;
+    p.bias = p.middle + floats;
+    p.apart = p.bias + floats;
+    p.bytes = p.apart + fby_align_up(FBY_INT8_APART * sizeof(uint32_t), FBY_INT8_LINE);
+    return p;
+}
+
+/* fby_narrow.packed_bytes and pack for a shape. */
+size_t fby_int8_packed_bytes(fby_int8_shape shape, uint32_t n, uint32_t k);
+void fby_int8_pack(fby_int8_shape shape, const float *w, const float *bias, const float *sizes,
+                   uint32_t n, uint32_t k, void *packed);
+
+/* The indices of what `linear` keeps apart, FBY_INT8_APART of them. */
+static inline const uint32_t *fby_int8_indices(fby_int8_shape shape, const fby_linear *linear)
+{
+    return (const uint32_t *)((const char *)linear->packed +
+                              fby_int8_lay_out(shape, linear->k).apart);
+}
+
+/* The larger; b if a is NaN. */
+static inline float fby_int8_larger(float a, float b)
+{
+    return a > b ? a : b;
+}
+
+/* The scale of a row whose codes 0 … 255 reach from low to high, and whose apart inputs are at most
+ * `apart`. Its inverse is finite; so is all that NaN and infinity become. */
+static inline float fby_int8_row_scale(float low, float high, float apart)
+{
+    float scale = fby_int8_larger((high - low) * (1.0f / 255.0f),
+                                  apart * ((float)FBY_INT8_X_FINER / (float)FBY_INT8_X_MAX));
+    scale = fby_int8_larger(scale, 1e-30f);
+    return scale < 1e30f ? scale : 1e30f;
+}
+
+/* v; inverse is that of the row's scale. 0 for NaN. */
+int16_t fby_int8_apart_code(float x, float inverse);
+
+#endif
