@@ -57,7 +57,7 @@ static fby_status open_model(const fby_serve_config *config, const fby_config_mo
     fby_status status = fby_isa_select(&isa);
     fby_encoder *encoder = NULL;
     if (status == FBY_OK)
-        status = fby_encoder_open(from->path, isa, config->cache_dir, &encoder);
+        status = fby_encoder_open(from->path, isa, FBY_PRECISION_F32, config->cache_dir, &encoder);
     if (status != FBY_OK)
         return status;
     *served = (fby_served){
