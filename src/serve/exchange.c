@@ -142,6 +142,14 @@ static uint32_t ids_max(const fby_call *call, const fby_api_text *text)
                : call->limit;
 }
 
+static uint64_t ids_bound(const fby_call *call)
+{
+    uint64_t bound = 0;
+    for (uint32_t i = 0; i < call->count; i++)
+        bound += ids_max(call, &call->texts[i]);
+    return bound;
+}
+
 /* Ids that the client gave: cut as a text would be. */
 static fby_status take_ids(const fby_call *call, const fby_api_text *text, uint32_t *ids,
                            fby_text_info *info)
@@ -271,10 +279,11 @@ static bool admit_small(fby_exchange *exchange)
 }
 
 /* Sized by bounds; workers tokenise. */
-static bool admit_large(fby_exchange *exchange, uint64_t bound, fby_arena *arena)
+static bool admit_large(fby_exchange *exchange, fby_arena *arena)
 {
     fby_agent *agent = exchange->agent;
     const fby_call *call = &exchange->call;
+    uint64_t bound = ids_bound(call);
     layout at;
 
     if (!lay_out(exchange, bound, &at))
@@ -300,23 +309,24 @@ static void give_tokens(fby_exchange *exchange, uint64_t tokens)
     exchange->agent->queued_tokens -= tokens;
 }
 
-bool fby_exchange_admit(fby_exchange *exchange, fby_arena *arena, bool arena_is_own)
+bool fby_exchange_is_small(const fby_call *call)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < call->count; i++)
+        bytes += call->texts[i].size;
+    return call->count <= FBY_SMALL_TEXTS && bytes <= FBY_SMALL_BYTES &&
+           ids_bound(call) <= FBY_SCRATCH_IDS - call->limit;
+}
+
+bool fby_exchange_admit(fby_exchange *exchange, fby_arena *own)
 {
     const fby_call *call = &exchange->call;
-    uint64_t bound = 0, bytes = 0;
 
     atomic_store_explicit(&exchange->cancelled, false, memory_order_relaxed);
     exchange->error.reason = FBY_REFUSED_NOT;
     exchange->served = (uint8_t)(call->served - exchange->agent->api->served);
     exchange->tokenize_ns = exchange->queue_ns = exchange->compute_ns = 0;
-    for (uint32_t i = 0; i < call->count; i++) {
-        bound += ids_max(call, &call->texts[i]);
-        bytes += call->texts[i].size;
-    }
-    bool small = call->count <= FBY_SMALL_TEXTS && bytes <= FBY_SMALL_BYTES &&
-                 bound <= FBY_SCRATCH_IDS - call->limit;
-    fby_assert(small || arena_is_own);
-    bool admitted = small ? admit_small(exchange) : admit_large(exchange, bound, arena);
+    bool admitted = own == NULL ? admit_small(exchange) : admit_large(exchange, own);
     if (!admitted)
         fby_exchange_end(exchange);
     return admitted;

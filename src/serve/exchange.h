@@ -68,13 +68,17 @@ struct fby_exchange {
     fby_answer answer;
 };
 
+/* Whether a call's texts become ids here and now, its memory a slice. */
+bool fby_exchange_is_small(const fby_call *call);
+
 /*
  * Takes exchange->call (EMBED or TOKENS) in. True: admitted; agent.ready() is
  * called when it is done, perhaps before this returns. False: exchange->error.
- * `arena` holds the texts; exchange->large takes it over where it has a block
- * (`arena->bytes` is then NULL), otherwise it is free again on return.
+ * `own` is NULL for a small call, whose texts are not looked at again. For
+ * another it is the block that holds the texts, malloc'ed; taken over where
+ * own->bytes is NULL on return.
  */
-bool fby_exchange_admit(fby_exchange *exchange, fby_arena *arena, bool arena_is_own);
+bool fby_exchange_admit(fby_exchange *exchange, fby_arena *own);
 
 /* Answers with what is in `body`, copied: an answer at once. False: no memory, exchange->error. */
 bool fby_exchange_answer_at_once(fby_exchange *exchange, const char *body, size_t size);

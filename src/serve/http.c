@@ -334,47 +334,58 @@ static bool parse(fby_connection *connection, const char *body, size_t size, fby
     return parsed;
 }
 
-static void admit(fby_connection *connection, const char *body, size_t size, fby_arena *arena,
-                  bool own)
+/* `own`: the arena that was parsed into, if it is the exchange's alone. */
+static void admit(fby_connection *connection, fby_arena *own)
 {
     fby_exchange *exchange = &connection->exchange;
+    fby_agent_metrics *metrics = connection->http->agent->metrics;
 
-    if (!parse(connection, body, size, arena))
-        return;
     if (exchange->call.kind == FBY_CALL_AT_ONCE) {
         fby_exchange_answer_at_once(exchange, exchange->call.body, exchange->call.body_size);
         return;
     }
-    fby_agent *agent = connection->http->agent;
-    fby_counter_add(exchange->call.single ? &agent->metrics->single : &agent->metrics->batch, 1);
-    if (!fby_exchange_admit(exchange, arena, own))
-        return;
-    if (!fby_keys_take(connection->http->keys, connection->key, exchange->queued, fby_now_ns()))
+    fby_counter_add(exchange->call.single ? &metrics->single : &metrics->batch, 1);
+    if (fby_exchange_admit(exchange, own) &&
+        !fby_keys_take(connection->http->keys, connection->key, exchange->queued, fby_now_ns()))
         fby_exchange_cancel(exchange, FBY_REFUSED_RATE, "this key has used up its rate");
 }
 
-/* `body` need not stay once this returns; texts are in the arena. */
-static void take_request(fby_connection *connection, const char *body, size_t size)
+/* With an arena of its own, as a large request's texts stay until workers have made ids of them. */
+static void take_large(fby_connection *connection, const char *body, size_t size)
 {
     fby_agent *agent = connection->http->agent;
-    size_t wanted = fby_api_arena_size(agent->api, size);
+    fby_arena arena = {.size = fby_api_arena_size(agent->api, size)};
 
-    fby_counter_add(&agent->metrics->received_bytes, size);
-    connection->received_bytes = size;
-    if (wanted <= agent->arena.size && size <= FBY_SMALL_BYTES) {
-        fby_arena_reset(&agent->arena);
-        admit(connection, body, size, &agent->arena, false);
-        return;
-    }
-    fby_arena arena = {.size = wanted};
-    if (wanted <= agent->max_own_bytes - agent->own_bytes)
-        arena.bytes = malloc(wanted);
+    if (arena.size <= agent->max_own_bytes - agent->own_bytes)
+        arena.bytes = malloc(arena.size);
     if (arena.bytes == NULL) {
         refuse(connection, FBY_REFUSED_OVERLOADED, "no memory for a request this large now");
         return;
     }
-    admit(connection, body, size, &arena, true);
+    if (parse(connection, body, size, &arena))
+        admit(connection, fby_exchange_is_small(&connection->exchange.call) ? NULL : &arena);
     free(arena.bytes);
+}
+
+/* `body` need not stay once this returns. */
+static void take_request(fby_connection *connection, const char *body, size_t size)
+{
+    fby_agent *agent = connection->http->agent;
+
+    fby_counter_add(&agent->metrics->received_bytes, size);
+    connection->received_bytes = size;
+    if (size > FBY_SMALL_BYTES) {
+        take_large(connection, body, size);
+        return;
+    }
+    fby_arena_reset(&agent->arena);
+    if (!parse(connection, body, size, &agent->arena))
+        return;
+    const fby_call *call = &connection->exchange.call;
+    if (call->kind == FBY_CALL_AT_ONCE || fby_exchange_is_small(call))
+        admit(connection, NULL);
+    else
+        take_large(connection, body, size); /* short, but of many texts: once more */
 }
 
 static void suspend(fby_connection *connection)
