@@ -432,17 +432,6 @@ static enum MHD_Result send_response(fby_connection *connection, unsigned status
     return queued;
 }
 
-static enum MHD_Result send_text(fby_connection *connection, unsigned status, const char *type,
-                                 const char *text, size_t size)
-{
-    struct MHD_Response *response =
-        MHD_create_response_from_buffer(size, (void *)(uintptr_t)text, MHD_RESPMEM_MUST_COPY);
-    if (response != NULL && size > 0)
-        MHD_add_response_header(response, "content-type", type);
-    connection->answered_bytes = size;
-    return send_response(connection, status, response);
-}
-
 static enum MHD_Result send_error(fby_connection *connection)
 {
     const fby_api_error *error = &connection->exchange.error;
@@ -495,6 +484,28 @@ static enum MHD_Result send_answer(fby_connection *connection)
     return send_response(connection, 200, response);
 }
 
+static enum MHD_Result send_probe(fby_connection *connection)
+{
+    fby_probe probe;
+    fby_probe_answer(connection->http->agent, connection->path, connection->route, &probe);
+
+    struct MHD_Response *response = MHD_create_response_from_buffer(
+        probe.size, (void *)(uintptr_t)probe.text, MHD_RESPMEM_MUST_COPY);
+    if (response != NULL) {
+        MHD_add_response_header(response, "content-type", probe.type);
+        MHD_add_response_header(response, "cache-control", "no-cache");
+    }
+    if (response != NULL && probe.policy != NULL) {
+        MHD_add_response_header(response, "content-security-policy", probe.policy);
+        MHD_add_response_header(response, "referrer-policy", "no-referrer");
+        MHD_add_response_header(response, "x-content-type-options", "nosniff");
+    }
+    connection->answered_bytes = probe.size;
+    enum MHD_Result sent = send_response(connection, probe.status, response);
+    fby_probe_end(&probe);
+    return sent;
+}
+
 static enum MHD_Result answer(fby_connection *connection)
 {
     if (refused(connection))
@@ -503,11 +514,7 @@ static enum MHD_Result answer(fby_connection *connection)
         return send_preflight(connection);
     if (connection->route->kind == FBY_ROUTE_API)
         return send_answer(connection);
-    fby_probe probe;
-    fby_probe_answer(connection->http->agent, connection->path, connection->route, &probe);
-    enum MHD_Result sent = send_text(connection, probe.status, probe.type, probe.text, probe.size);
-    fby_probe_end(&probe);
-    return sent;
+    return send_probe(connection);
 }
 
 /* The last byte is there: computes, waits, or answers. */

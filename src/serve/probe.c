@@ -6,10 +6,11 @@
 
 #include "base/clock.h"
 #include "serve/health.h"
+#include "serve/page.h"
 
 static void say(fby_probe *probe, unsigned status, const char *type, const char *text)
 {
-    *probe = (fby_probe){status, type, text, strlen(text), NULL};
+    *probe = (fby_probe){.status = status, .type = type, .text = text, .size = strlen(text)};
 }
 
 static void say_health(fby_probe *probe, const fby_health *health)
@@ -19,7 +20,11 @@ static void say_health(fby_probe *probe, const fby_health *health)
         say(probe, 503, "application/json", "{\"status\":\"no memory\"}");
         return;
     }
-    *probe = (fby_probe){health->status, "application/json", text, strlen(text), text};
+    *probe = (fby_probe){.status = health->status,
+                         .type = "application/json",
+                         .text = text,
+                         .size = strlen(text),
+                         .own = text};
 }
 
 static fby_server_state state_of(const fby_agent *agent)
@@ -45,7 +50,7 @@ static void say_metrics(fby_probe *probe, const fby_metrics *metrics, const char
         say(probe, 503, "text/plain", "no memory");
         return;
     }
-    *probe = (fby_probe){200, type, text, used, text};
+    *probe = (fby_probe){.status = 200, .type = type, .text = text, .size = used, .own = text};
 }
 
 void fby_probe_answer(fby_agent *agent, const char *path, const fby_route *route, fby_probe *probe)
@@ -68,6 +73,13 @@ void fby_probe_answer(fby_agent *agent, const char *path, const fby_route *route
         return;
     case FBY_ROUTE_STATUS:
         say_metrics(probe, agent->all_metrics, "application/json", fby_metrics_json);
+        return;
+    case FBY_ROUTE_PAGE:
+        *probe = (fby_probe){.status = 200,
+                             .type = fby_page_index.type,
+                             .text = (const char *)fby_page_index.bytes,
+                             .size = fby_page_index.size,
+                             .policy = fby_page_index.policy};
         return;
     default:
         say(probe, 404, "text/plain", "not here");

@@ -10,7 +10,8 @@ typedef struct fby_probe {
     const char *type; /* content type */
     const char *text;
     size_t size;
-    char *own; /* to be freed, or NULL */
+    char *own;          /* to be freed, or NULL */
+    const char *policy; /* Content-Security-Policy; NULL: none */
 } fby_probe;
 
 /* `route` is not of kind FBY_ROUTE_API. The agent's thread. */
