@@ -26,6 +26,10 @@ void fby_say(const char *fmt, ...)
     vsnprintf(line + used, sizeof line - 1 - (size_t)used, fmt, args);
     va_end(args);
     size_t size = strlen(line);
+    /* Names of files are anybody's: they neither steer the terminal nor begin a line. */
+    for (size_t at = strlen(clear); at < size; at++)
+        if ((unsigned char)line[at] < 0x20 || line[at] == 0x7f)
+            line[at] = '?';
     line[size++] = '\n';
     if (write(STDERR_FILENO, line, size) < 0) {
         /* Nowhere left to say it. */

@@ -125,6 +125,7 @@ struct search {
     size_t root_count;
     fby_model *model;
     char fingerprint[40], path[PATH_MAX]; /* path: of the index; "": in memory */
+    char own[PATH_MAX];                   /* the same, as a walk sees it */
     fby_embedder embedder;
     fby_walk walk;
     fby_index index;
@@ -255,6 +256,24 @@ static fby_status find_index_path(struct search *search)
     return FBY_OK;
 }
 
+/* The index as a walk would meet it, which it must not: it changes with every search. */
+static void find_own(struct search *search)
+{
+    const char *slash = strrchr(search->path, '/');
+    char dir[PATH_MAX], real[PATH_MAX];
+
+    search->own[0] = '\0';
+    snprintf(dir, sizeof dir, "%.*s", slash == NULL ? 1 : (int)(slash - search->path) + 1,
+             slash == NULL ? "." : search->path);
+    if (search->path[0] == '\0' || realpath(dir, real) == NULL)
+        return;
+    int used =
+        snprintf(search->own, sizeof search->own, "%s%s%s", real, strcmp(real, "/") == 0 ? "" : "/",
+                 slash == NULL ? search->path : slash + 1);
+    if (used >= (int)sizeof search->own)
+        search->own[0] = '\0';
+}
+
 static fby_status update_index(struct search *search, bool distrust)
 {
     fby_update_options update = {.path = search->path[0] != '\0' ? search->path : NULL,
@@ -295,6 +314,7 @@ static fby_status walk_roots(struct search *search)
                                 .hidden = options->hidden,
                                 .no_ignore = options->no_ignore,
                                 .file_bytes_max = options->max_file_size,
+                                .own = search->own,
                                 .passed_over = pass_over,
                                 .context = search};
     return fby_walk_run((const char *const *)search->roots, search->root_count, &walking,
@@ -353,7 +373,8 @@ static fby_status show_hit(const struct search *search, fby_show *show, const ch
                            size_t size, uint32_t rank, fby_hit hit)
 {
     const fby_index *index = &search->index;
-    const char *path = index->paths + index->files[fby_index_file_of(index, hit.row)].path;
+    const fby_index_file *indexed = &index->files[fby_index_file_of(index, hit.row)];
+    const char *path = index->paths + indexed->path;
     const fby_walk_file *file = walked_file(search, path);
     char shown[2 * PATH_MAX];
 
@@ -365,7 +386,8 @@ static fby_status show_hit(const struct search *search, fby_show *show, const ch
                         .file = file != NULL ? shown : path,
                         .path = path,
                         .score = hit.score,
-                        .passage = &index->passages[hit.row]};
+                        .passage = &index->passages[hit.row],
+                        .content = indexed->content};
     return fby_show_answer(show, &answer);
 }
 
@@ -464,9 +486,11 @@ static fby_status search_all(struct search *search, const char *query, bool *any
     uint64_t started = fby_now_ns();
     fby_status status = open_model(search);
     if (status == FBY_OK)
-        status = walk_roots(search);
-    if (status == FBY_OK)
         status = find_index_path(search);
+    if (status == FBY_OK) {
+        find_own(search);
+        status = walk_roots(search);
+    }
     if (status == FBY_OK)
         status = update_index(search, false);
     if (status != FBY_OK)

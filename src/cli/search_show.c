@@ -106,6 +106,9 @@ static bool find_lines(fby_show *show, const fby_shown *shown, struct lines *lin
     if (fby_file_text_read(text, shown->path) != FBY_OK || passage->begin > text->size ||
         passage->size > text->size - passage->begin)
         return false;
+    fby_hash content = fby_hash_of(text->bytes, text->size);
+    if (content.low != shown->content.low || content.high != shown->content.high)
+        return false;
     lines->begin = passage->begin;
     lines->end = lines->begin + passage->size;
     /* The blanks before its first word, where no other words stand there. */

@@ -34,6 +34,7 @@ typedef struct fby_shown {
     const char *path; /* to read it by */
     double score;
     const fby_index_passage *passage;
+    fby_hash content; /* of the file when its passages were made */
 } fby_shown;
 
 /* A line that says which of several questions is answered; none as JSON, whose lines name it. */

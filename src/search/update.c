@@ -29,6 +29,15 @@ static fby_status open_beside(const char *path, const char *suffix, int flags, i
     return status;
 }
 
+static void remove_beside(const char *path, const char *suffix)
+{
+    char *name;
+    if (asprintf(&name, "%s%s", path, suffix) < 0)
+        return;
+    (void)unlink(name);
+    free(name);
+}
+
 static fby_status open_memory(const char *name, int *fd)
 {
     *fd = memfd_create(name, MFD_CLOEXEC);
@@ -100,7 +109,7 @@ static void open_index(const fby_update_options *options, const fby_index_key *k
     fby_status status = FBY_OK;
 
     *index = (fby_index){0};
-    int fd = options->path != NULL ? open(options->path, O_RDONLY | O_CLOEXEC) : -1;
+    int fd = options->path != NULL ? open(options->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
     if (fd < 0)
         return;
     status = fby_index_map(fd, options->path, index);
@@ -162,19 +171,20 @@ static fby_status publish(const fby_update_options *options, fby_build *build, f
     if (status == FBY_OK)
         status = fby_index_map(fd, name, index);
     close(fd);
+    if (options->path != NULL && status != FBY_OK)
+        remove_beside(options->path, ".new");
     if (options->path == NULL || status != FBY_OK)
         return status;
 
-    char *names[2] = {NULL, NULL};
-    if (asprintf(&names[0], "%s.new", options->path) < 0 ||
-        asprintf(&names[1], "%s.journal", options->path) < 0)
+    char *made;
+    if (asprintf(&made, "%s.new", options->path) < 0) {
         status = fby_error(FBY_ENOMEM, "no memory for a path");
-    else if (rename(names[0], options->path) != 0)
-        status = fby_error_errno(FBY_EIO, errno, "%s", options->path);
-    else
-        (void)unlink(names[1]);
-    free(names[0]);
-    free(names[1]);
+    } else {
+        if (rename(made, options->path) != 0)
+            status = fby_error_errno(FBY_EIO, errno, "%s", options->path);
+        free(made);
+    }
+    remove_beside(options->path, status == FBY_OK ? ".journal" : ".new");
     if (status != FBY_OK)
         fby_index_drop(index);
     return status;
@@ -199,6 +209,9 @@ static fby_status rebuild(const fby_update_options *options, const fby_embedder 
         status = publish(options, build, index);
     fby_build_end(build);
     close(journal_fd);
+    /* The user's disk is full, most likely of this; in a cache that is no help to anybody. */
+    if (status == FBY_EIO && options->path != NULL && !options->careful)
+        remove_beside(options->path, ".journal");
     stats->written = status == FBY_OK;
     return status;
 }

@@ -102,8 +102,26 @@ static bool is_seen(const struct walker *walker, bool seen, bool directory)
     return seen && (directory || !walker->globs_add);
 }
 
+/* Whether the path is the index, its lock, or what it is made of. */
+static bool is_own(const struct walker *walker)
+{
+    static const char *const endings[] = {"", ".lock", ".new", ".journal"};
+    const char *own = walker->options->own;
+    size_t size = own != NULL ? strlen(own) : 0;
+
+    if (size == 0 || walker->size < size || memcmp(walker->path, own, size) != 0)
+        return false;
+    for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++)
+        if (walker->size - size == strlen(endings[i]) &&
+            memcmp(walker->path + size, endings[i], walker->size - size) == 0)
+            return true;
+    return false;
+}
+
 static fby_status take_file(struct walker *walker, const struct stat *about, bool seen)
 {
+    if (is_own(walker))
+        return FBY_OK;
     if (about->st_size < 0 || (uint64_t)about->st_size > walker->options->file_bytes_max) {
         if (seen)
             pass_over(walker, FBY_PASSED_HUGE);

@@ -51,6 +51,8 @@ typedef struct fby_walk_options {
     bool hidden;       /* names that begin with a dot, too */
     bool no_ignore;    /* whatever .gitignore says */
     uint64_t file_bytes_max;
+    const char *own; /* the absolute path of an index, which with the files beside it is not met;
+                      * NULL or "": none */
     fby_passed_over_call *passed_over; /* NULL: nobody */
     void *context;
 } fby_walk_options;

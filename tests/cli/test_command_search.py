@@ -7,6 +7,7 @@ import json
 import os
 import random
 import re
+import resource
 import signal
 import subprocess
 import time
@@ -151,6 +152,50 @@ class Small(SearchTest):
         # Asking is using.
         self.search("tree/1")
         self.assertGreater(os.stat(cache / young[0]).st_mtime, time.time() - 3600)
+
+    def test_an_index_among_what_is_searched_is_not(self):
+        self.tree(3)
+        for words in (["--index", "tree/kept", "tree"], ["--index", "tree/1/../kept", "--hidden"]):
+            time.sleep(0.1)
+            self.search(*words)
+            _, said = self.search("-v", *words)
+            self.assertIn("read 0 files", said)
+            self.assertIn("3 files", said)
+            self.assertNotIn("binary", said)
+
+    def test_a_passage_of_a_file_that_has_changed_since_is_not_shown(self):
+        note = self.path("note.md", ["weir and flood"])
+        process = self.start("search", "--json", "-", note, stdin=subprocess.PIPE,
+                             stdout=subprocess.PIPE)
+
+        def ask():
+            process.stdin.write(b"weir\n")
+            process.stdin.flush()
+            return json.loads(process.stdout.readline())["text"]
+
+        self.assertEqual(ask(), "weir and flood")
+        note.write_text("mill and flour\n")
+        self.assertIsNone(ask())
+        process.stdin.close()
+        self.assertEqual(process.wait(timeout=60), 0)
+
+    def test_names_do_not_steer_the_terminal(self):
+        self.tree(1)
+        (self.dir / "tree" / "a\x1b[31m\nforebay search: b").write_bytes(b"\0")
+        done = self.succeeds("search", "-v", "weir", "tree")
+        self.assertNotIn("\x1b", done.stderr)
+        self.assertIn("binary: tree/a?[31m?forebay search: b\n", done.stderr)
+
+    def test_a_cache_that_cannot_be_written_is_left_as_it_was(self):
+        def limit():
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
+        self.environment["XDG_CACHE_HOME"] = str(self.dir / "cache")
+        self.tree(200)
+        done = self.run_command("search", "weir", "tree", preexec_fn=limit)
+        self.assertIn("no index is kept", done.stderr)
+        left = [path.suffix for path in (self.dir / "cache" / "forebay" / "search").iterdir()]
+        self.assertEqual(left, [".lock"])
 
     def test_a_torn_or_foreign_index_is_made_anew(self):
         self.tree(30)
