@@ -115,6 +115,8 @@ void fby_int8_pack(fby_int8_shape shape, const float *w, const float *bias, cons
     char *panel = packed;
     for (uint32_t first = 0; first < n; first += shape.width, panel += part.bytes) {
         memcpy(panel + part.apart, apart, sizeof apart);
+        for (uint32_t j = 0; j < k; j++)
+            ((uint16_t *)(panel + part.rest))[j / 16] |= (uint16_t)(!is_apart(apart, j) << j % 16);
         for (uint32_t at = 0; at < shape.width && first + at < n; at++)
             pack_column(shape, w + (size_t)(first + at) * k, bias != NULL ? bias[first + at] : 0.0f,
                         k, at, panel);

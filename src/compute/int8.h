@@ -18,7 +18,8 @@
  * Cosines with f32 over the reference texts: docs/kernels.md.
  *
  *     panel of P columns: u (4, P, 2) | c (k / G, P, G) | scale | scale sum(c) | middle |
- *                         bias (P each) | the apart inputs' indices, k for none
+ *                         bias (P each) | the apart inputs' indices, k for none | a bit for each
+ *                         input that is not apart
  *     row: fby_int8_row | codes (k)
  *
  * Each part of a panel begins on a cache line. G is what a multiply-add sums: 4 or 2.
@@ -26,6 +27,7 @@
 #ifndef FBY_COMPUTE_INT8_H
 #define FBY_COMPUTE_INT8_H
 
+#include <math.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -61,7 +63,7 @@ typedef struct fby_int8_shape {
 
 /* Bytes from a panel's beginning. */
 typedef struct fby_int8_panel {
-    size_t codes, scale, low, middle, bias, apart, bytes;
+    size_t codes, scale, low, middle, bias, apart, rest, bytes;
 } fby_int8_panel;
 
 static inline fby_int8_panel fby_int8_lay_out(fby_int8_shape shape, uint32_t k)
@@ -75,7 +77,8 @@ static inline fby_int8_panel fby_int8_lay_out(fby_int8_shape shape, uint32_t k)
     p.middle = p.low + floats;
     p.bias = p.middle + floats;
     p.apart = p.bias + floats;
-    p.bytes = p.apart + fby_align_up(FBY_INT8_APART * sizeof(uint32_t), FBY_INT8_LINE);
+    p.rest = p.apart + FBY_INT8_APART * sizeof(uint32_t);
+    p.bytes = fby_align_up(p.rest + fby_align_up(k, 16) / 8, FBY_INT8_LINE);
     return p;
 }
 
@@ -89,6 +92,13 @@ static inline const uint32_t *fby_int8_indices(fby_int8_shape shape, const fby_l
 {
     return (const uint32_t *)((const char *)linear->packed +
                               fby_int8_lay_out(shape, linear->k).apart);
+}
+
+/* Of 16 inputs each, the bits of those that are not apart; none beyond k. */
+static inline const uint16_t *fby_int8_rest(fby_int8_shape shape, const fby_linear *linear)
+{
+    return (const uint16_t *)((const char *)linear->packed +
+                              fby_int8_lay_out(shape, linear->k).rest);
 }
 
 /* The larger; b if a is NaN. */
@@ -105,6 +115,13 @@ static inline float fby_int8_row_scale(float low, float high, float apart)
                                   apart * ((float)FBY_INT8_X_FINER / (float)FBY_INT8_X_MAX));
     scale = fby_int8_larger(scale, 1e-30f);
     return scale < 1e30f ? scale : 1e30f;
+}
+
+/* The code of 0 in a row whose smallest number is `low`: a whole number of 0 … 255. */
+static inline float fby_int8_zero(float low, float inverse)
+{
+    float zero = rintf(-low * inverse);
+    return zero > 0.0f ? (zero < 255.0f ? zero : 255.0f) : 0.0f;
 }
 
 /* v; inverse is that of the row's scale. 0 for NaN. */

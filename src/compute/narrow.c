@@ -3,14 +3,34 @@
 
 #include "compute/tables.h"
 
+static const fby_narrow *bf16_for(fby_isa isa)
+{
+    switch (isa) {
+    default:
+        return &fby_bf16_c;
+    }
+}
+
+static const fby_narrow *int8_for(fby_isa isa)
+{
+    switch (isa) {
+#if defined(__x86_64__)
+    case FBY_ISA_AVX512VNNI:
+    case FBY_ISA_AVX512BF16:
+        return &fby_int8_avx512vnni;
+#endif
+    default:
+        return &fby_int8_c;
+    }
+}
+
 const fby_narrow *fby_narrow_for(fby_precision precision, fby_isa isa)
 {
-    (void)isa;
     switch (precision) {
     case FBY_PRECISION_BF16:
-        return &fby_bf16_c;
+        return bf16_for(isa);
     case FBY_PRECISION_INT8:
-        return &fby_int8_c;
+        return int8_for(isa);
     case FBY_PRECISION_F32:
         break;
     }

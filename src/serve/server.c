@@ -57,7 +57,8 @@ static fby_status open_model(const fby_serve_config *config, const fby_config_mo
     fby_status status = fby_isa_select(&isa);
     fby_encoder *encoder = NULL;
     if (status == FBY_OK)
-        status = fby_encoder_open(from->path, isa, FBY_PRECISION_F32, config->cache_dir, &encoder);
+        status = fby_encoder_open(from->path, isa, (fby_precision)config->precision,
+                                  config->cache_dir, &encoder);
     if (status != FBY_OK)
         return status;
     *served = (fby_served){
@@ -66,10 +67,10 @@ static fby_status open_model(const fby_serve_config *config, const fby_config_mo
         .aliases = (const char *const *)from->aliases,
         .alias_count = from->alias_count,
         .encoder = encoder,
-        .isa = fby_kernels_for(isa)->name,
-        .precision = "f32",
     };
     fby_encoder_get_info(encoder, &served->info);
+    served->isa = served->info.products;
+    served->precision = served->info.precision;
     return FBY_OK;
 }
 

@@ -67,7 +67,7 @@ static void quantize(const float *x, uint32_t k, const uint32_t *apart, fby_int8
         if (apart[i] < k)
             most = fby_int8_larger(fabsf(x[apart[i]]), most);
     row->scale = fby_int8_row_scale(low, high, most);
-    float inverse = 1.0f / row->scale, zero = limit(rintf(-low * inverse));
+    float inverse = 1.0f / row->scale, zero = fby_int8_zero(low, inverse);
     row->low = -zero * row->scale;
     for (uint32_t j = 0; j < k; j++) {
         codes[j] = (uint8_t)limit(rintf(without(x, j, apart) * inverse + zero));
