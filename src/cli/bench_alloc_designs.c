@@ -128,16 +128,43 @@ void fby_design_thread_free(void *block)
 }
 
 /* The workloads that need these do not fit so simple an allocator. */
-#define REFUSE(design)                                                                             \
-    void *fby_design_##design##_aligned(size_t alignment, size_t size)                             \
-    {                                                                                              \
-        return alignment <= SMALLEST ? fby_design_##design##_malloc(size) : NULL;                  \
-    }                                                                                              \
-    void *fby_design_##design##_realloc(void *block, size_t size)                                  \
-    {                                                                                              \
-        return block == NULL ? fby_design_##design##_malloc(size) : NULL;                          \
-    }
 
-REFUSE(global)
-REFUSE(sharded)
-REFUSE(thread)
+static void *aligned_by(void *(*allocate)(size_t), size_t alignment, size_t size)
+{
+    return alignment <= SMALLEST ? allocate(size) : NULL;
+}
+
+static void *realloc_by(void *(*allocate)(size_t), void *block, size_t size)
+{
+    return block == NULL ? allocate(size) : NULL;
+}
+
+void *fby_design_global_aligned(size_t alignment, size_t size)
+{
+    return aligned_by(fby_design_global_malloc, alignment, size);
+}
+
+void *fby_design_global_realloc(void *block, size_t size)
+{
+    return realloc_by(fby_design_global_malloc, block, size);
+}
+
+void *fby_design_sharded_aligned(size_t alignment, size_t size)
+{
+    return aligned_by(fby_design_sharded_malloc, alignment, size);
+}
+
+void *fby_design_sharded_realloc(void *block, size_t size)
+{
+    return realloc_by(fby_design_sharded_malloc, block, size);
+}
+
+void *fby_design_thread_aligned(size_t alignment, size_t size)
+{
+    return aligned_by(fby_design_thread_malloc, alignment, size);
+}
+
+void *fby_design_thread_realloc(void *block, size_t size)
+{
+    return realloc_by(fby_design_thread_malloc, block, size);
+}

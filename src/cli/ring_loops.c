@@ -16,6 +16,7 @@ enum { VECTOR = sizeof(float[FBY_FEATURE_DIM]) };
 
 void fby_ring_schedule_fifo(fby_ring_schedule *schedule, uint32_t in_flight)
 {
+    fby_assert(in_flight >= 1 && in_flight <= FBY_RING_HELD_MAX);
     schedule->in_flight = in_flight;
     for (uint32_t i = 0; i < FBY_RING_TURNS; i++)
         schedule->slots[i] = (uint16_t)(i % in_flight);
@@ -38,6 +39,7 @@ void fby_ring_schedule_draw(fby_ring_schedule *schedule, uint32_t in_flight, uin
     uint32_t first = 0, passed = 0;
     uint64_t state = 88172645463325252u;
 
+    fby_assert(in_flight >= 1 && in_flight <= FBY_RING_HELD_MAX);
     schedule->in_flight = in_flight;
     for (uint32_t i = 0; i < in_flight; i++)
         order[i] = (uint16_t)i;

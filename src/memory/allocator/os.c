@@ -121,7 +121,7 @@ void fby_os_bind(void *at, size_t size, uint32_t node)
 uint32_t fby_os_node_count(void)
 {
     static const char path[] = "/sys/devices/system/node/online";
-    char text[128];
+    char text[128] = {0};
     long fd = raw(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0, 0, 0);
     if (fd < 0)
         return 1;

@@ -210,7 +210,7 @@ void fby_pool_give(uint32_t class_index, void *const *blocks, uint32_t count)
         fby_span *span = fby_span_at(unit);
         if (FBY_UNLIKELY(span->kind != FBY_UNIT_SPAN || span->class_index != class_index))
             fby_harden_fail(blocks[i], FBY_DOUBLE_FREE); /* its span is gone */
-        if (span->small.pool != pool) {
+        if (pool == NULL || span->small.pool != pool) {
             if (pool != NULL)
                 fby_lock_release(&pool->of[class_index].lock);
             pool = span->small.pool;
