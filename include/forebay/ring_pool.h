@@ -63,6 +63,13 @@ extern "C" {
 
 #define FBY_RING_GRANULE 64 /* bytes; alignment and unit of a slice */
 
+/* Floats in a vector. Yours, if defined before this header is included: only macros and inline
+ * functions below use it, the library does not. */
+#ifndef FBY_FEATURE_DIM
+#define FBY_FEATURE_DIM 128
+#endif
+#define FBY_RING_VECTORS_MAX 64 /* in a request */
+
 typedef enum fby_ring_kind {
     FBY_RING_LOCAL = 0,
     FBY_RING_LOCAL_UNORDERED = 1,
@@ -105,7 +112,7 @@ FBY_API void fby_ring_pool_destroy(fby_ring_pool *pool);
 
 typedef struct fby_ring_workload {
     size_t struct_size;
-    size_t vector_bytes;         /* 0: FBY_FEATURE_DIM floats */
+    size_t vector_bytes;         /* set by the macro: FBY_FEATURE_DIM floats */
     double mean_vectors;         /* of a request */
     uint32_t peak_vectors;       /* of a request, at most */
     uint32_t requests_in_flight; /* at most; the slots of the ring that carries them */
@@ -115,7 +122,7 @@ typedef struct fby_ring_workload {
 } fby_ring_workload;
 #define FBY_RING_WORKLOAD_INIT                                                                     \
     {                                                                                              \
-        sizeof(fby_ring_workload), 0, 0.0, 0, 0, 0                                                 \
+        sizeof(fby_ring_workload), sizeof(float[FBY_FEATURE_DIM]), 0.0, 0, 0, 0                    \
     }
 
 /*
@@ -124,6 +131,10 @@ typedef struct fby_ring_workload {
  * the given mean, never more than n * peak; and room for two slices lost where
  * the cursors turn. FBY_EINVAL when a field is 0 (except as said), the mean is
  * not in (0, peak], or the result overflows.
+ *
+ * For a ring of `ring_slots` slots whose small results, of at most
+ * `inline_result_vectors` vectors, travel in the slots: requests_in_flight is
+ * ring_slots, and such results count as 0 in the mean.
  */
 FBY_API fby_status fby_ring_pool_size(const fby_ring_workload *workload, size_t *capacity_bytes);
 
@@ -333,11 +344,6 @@ static inline void fby_ring_release(fby_ring_pool *pool, void *slice)
 }
 
 /* ---- vectors ---- */
-
-#ifndef FBY_FEATURE_DIM
-#define FBY_FEATURE_DIM 128 /* floats in a vector */
-#endif
-#define FBY_RING_VECTORS_MAX 64 /* in a request */
 
 /* A slice of shape (vectors, FBY_FEATURE_DIM). As fby_ring_alloc(), and
  * FBY_EINVAL for more than FBY_RING_VECTORS_MAX. */

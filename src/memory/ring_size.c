@@ -33,16 +33,16 @@ fby_status fby_ring_pool_size(const fby_ring_workload *given, size_t *capacity_b
     fby_status status = fby_options_read(&read, sizeof read, given, "fby_ring_workload");
     if (status != FBY_OK)
         return status;
-    if (workload->peak_vectors == 0 || workload->requests_in_flight == 0)
-        return fby_error(FBY_EINVAL, "a workload of %u requests in flight, of at most %u vectors",
-                         workload->requests_in_flight, workload->peak_vectors);
+    size_t vector = workload->vector_bytes;
+    if (workload->peak_vectors == 0 || workload->requests_in_flight == 0 || vector == 0)
+        return fby_error(FBY_EINVAL,
+                         "a workload of %u requests in flight, of at most %u vectors of %zu bytes",
+                         workload->requests_in_flight, workload->peak_vectors, vector);
     double peak = workload->peak_vectors, mean = workload->mean_vectors;
     if (!(mean > 0 && mean <= peak))
         return fby_error(FBY_EINVAL, "a workload of %g vectors a request, of at most %u", mean,
                          workload->peak_vectors);
 
-    size_t vector =
-        workload->vector_bytes != 0 ? workload->vector_bytes : sizeof(float[FBY_FEATURE_DIM]);
     double requests = (double)workload->requests_in_flight + (double)workload->requests_waiting;
     double bytes = (likely_vectors(requests, mean, peak) + 1 + 2 * peak) * (double)vector;
     /* Each slice is rounded up to a granule. */

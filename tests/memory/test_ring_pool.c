@@ -614,13 +614,9 @@ static void refuses_a_workload_that_is_none(void **state)
         double mean;
         uint32_t peak, requests;
         size_t vector;
-    } bad[] = {{0, 4, 4, 0},
-               {5, 4, 4, 0},
-               {-1, 4, 4, 0},
-               {(double)NAN, 4, 4, 0},
-               {1, 0, 4, 0},
-               {1, 4, 0, 0},
-               {1, UINT32_MAX, UINT32_MAX, SIZE_MAX}};
+    } bad[] = {
+        {0, 4, 4, 512}, {5, 4, 4, 512}, {-1, 4, 4, 512}, {(double)NAN, 4, 4, 512},
+        {1, 0, 4, 512}, {1, 4, 0, 512}, {1, 4, 4, 0},    {1, UINT32_MAX, UINT32_MAX, SIZE_MAX}};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         fby_ring_workload workload = FBY_RING_WORKLOAD_INIT;
         workload.mean_vectors = bad[i].mean;
