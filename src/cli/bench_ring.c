@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/bits.h"
 #include "cli/bench_report.h"
 #include "cli/commands.h"
@@ -74,7 +75,7 @@ static const fby_cli_option options_table[] = {
     {.kind = FBY_CLI_UINT,
      .name = "in-flight",
      .argument = "N",
-     .help = "only so many slices (1, 64, 1024 and 16384, where the pool holds them)",
+     .help = "only so many slices at once (1, 64, 1024 and 16384, where the pool holds them)",
      .min = 1,
      .max = FBY_RING_HELD_MAX,
      AT(in_flight)},
@@ -113,7 +114,8 @@ struct point {
     fby_ring_load load;
     uint64_t pool_bytes;
     bool window;
-    fby_ring_pool *small; /* to compare with, or NULL */
+    fby_ring_pool *small;  /* to compare with, or NULL */
+    unsigned char *region; /* where the pool's memory begins */
 };
 
 struct samples {
@@ -142,43 +144,27 @@ static fby_ring_time run_pool(const fby_ring_load *load)
     return load->kind == FBY_RING_SHARED ? fby_ring_run_shared(load) : fby_ring_run_local(load);
 }
 
-/* Bare cursors go through the pool's own memory, all of it, if the pool does so too; else through
- * twice what is in flight, at least 64 KiB. */
-static fby_ring_time run_bare(const struct point *point, fby_ring_pool *lender)
+/* Bare cursors go through the same bytes as the pool: where memory lies decides as much as what is
+ * done there. The pool is empty, and nothing else uses it meanwhile. */
+static fby_ring_time run_bare(const struct point *point)
 {
     const fby_ring_load *load = &point->load;
     fby_ring_pool_stats stats = {.struct_size = sizeof stats};
-    void *region = NULL;
 
-    fby_ring_pool_get_stats(lender, &stats);
-    if (fby_ring_alloc(lender, stats.capacity_bytes, &region) != FBY_OK)
-        return (fby_ring_time){.ns_per_pair = NAN};
-    fby_ring_time time = load->kind == FBY_RING_SHARED
-                             ? fby_ring_run_bare_shared(load, region, stats.capacity_bytes)
-                             : fby_ring_run_bare(load, region, stats.capacity_bytes);
-    fby_ring_release(lender, region);
-    return time;
+    fby_ring_pool_get_stats(load->pool, &stats);
+    return load->kind == FBY_RING_SHARED
+               ? fby_ring_run_bare_shared(load, point->region, stats.window_bytes)
+               : fby_ring_run_bare(load, point->region, stats.window_bytes);
 }
 
-static fby_status make_lender(const struct point *point, fby_ring_pool **lender)
-{
-    size_t in_flight = point->load.schedule->in_flight * point->load.slice_bytes;
-    *lender = point->load.pool;
-    if (!point->window)
-        return FBY_OK;
-    size_t bytes = fby_min_size(fby_max_size(2 * in_flight, 64 * KIB), point->pool_bytes);
-    return make_pool(FBY_RING_LOCAL, bytes, false, lender);
-}
-
-static void measure(const struct point *point, fby_ring_pool *lender, uint64_t rounds,
-                    struct samples *samples)
+static void measure(const struct point *point, uint64_t rounds, struct samples *samples)
 {
     fby_ring_load small = point->load;
     small.pool = point->small;
     samples->page_faults = samples->refused = 0;
     for (uint64_t i = 0; i <= rounds; i++) {
         uint64_t at = i == 0 ? 0 : i - 1; /* the first time only warms up */
-        fby_ring_time bare = run_bare(point, lender), pool = run_pool(&point->load);
+        fby_ring_time pool = run_pool(&point->load), bare = run_bare(point);
         samples->ns[at] = pool.ns_per_pair;
         samples->bare_ns[at] = bare.ns_per_pair;
         samples->ratio[at] = pool.ns_per_pair / bare.ns_per_pair;
@@ -239,17 +225,17 @@ static bool fits(const struct point *point, uint32_t in_flight)
     if (point->load.kind == FBY_RING_LOCAL)
         return 2 * in_flight * bytes <= point->pool_bytes;
     if (point->load.kind == FBY_RING_SHARED)
-        return in_flight >= 64 && 3 * in_flight * bytes <= point->pool_bytes;
+        return in_flight >= 64 && fby_is_pow2(in_flight) &&
+               3 * in_flight * bytes <= point->pool_bytes;
     return 4 * (in_flight + PATIENCE) * bytes <= 3 * point->pool_bytes;
 }
 
-static fby_status run_point(struct bench *bench, struct point *point, uint32_t in_flight)
+static void run_point(struct bench *bench, struct point *point, uint32_t in_flight)
 {
-    fby_ring_pool *lender;
     struct point small = *point;
     small.pool_bytes = 64 * KIB;
     if (!fits(point, in_flight))
-        return FBY_OK;
+        return;
     if (point->load.kind == FBY_RING_LOCAL_UNORDERED)
         fby_ring_schedule_draw(bench->schedule, in_flight, PATIENCE);
     else
@@ -257,24 +243,18 @@ static fby_status run_point(struct bench *bench, struct point *point, uint32_t i
     point->small = fits(&small, in_flight) ? bench->small : NULL;
     point->load.schedule = bench->schedule;
     point->load.pairs = pairs_of(point);
-    fby_status status = make_lender(point, &lender);
-    if (status != FBY_OK)
-        return status;
-    measure(point, lender, bench->options->rounds, bench->samples);
+    measure(point, bench->options->rounds, bench->samples);
     report_point(bench->report, point, bench->options->rounds, bench->samples);
-    if (lender != point->load.pool)
-        fby_ring_pool_destroy(lender);
-    return FBY_OK;
 }
 
-static fby_status run_depths(struct bench *bench, struct point *point)
+static void run_depths(struct bench *bench, struct point *point)
 {
-    fby_status status = FBY_OK;
     static const uint32_t depths[] = {1, 64, 1024, 16384};
-    for (size_t i = 0; i < sizeof depths / sizeof depths[0] && status == FBY_OK; i++)
-        if (bench->options->in_flight == 0 || bench->options->in_flight == depths[i])
-            status = run_point(bench, point, depths[i]);
-    return status;
+    if (bench->options->in_flight != 0)
+        run_point(bench, point, (uint32_t)bench->options->in_flight);
+    else
+        for (size_t i = 0; i < sizeof depths / sizeof depths[0]; i++)
+            run_point(bench, point, depths[i]);
 }
 
 static bool chosen(int choice, int option)
@@ -283,15 +263,22 @@ static bool chosen(int choice, int option)
 }
 
 /* Every way to write, for slices of point->load.slice_bytes; all bytes for one thread only. */
-static fby_status run_writes(struct bench *bench, struct point *point)
+static void run_writes(struct bench *bench, struct point *point)
 {
-    fby_status status = FBY_OK;
-    for (int all = 0; all < 2 && status == FBY_OK; all++) {
+    for (int all = 0; all < 2; all++) {
         point->load.all = all;
         if (chosen(all, bench->options->write) && !(all && point->load.kind == FBY_RING_SHARED))
-            status = run_depths(bench, point);
+            run_depths(bench, point);
     }
-    return status;
+}
+
+static unsigned char *first_slice(fby_ring_pool *pool)
+{
+    void *slice = NULL;
+    fby_status status = fby_ring_alloc(pool, 1, &slice);
+    fby_assert(status == FBY_OK); /* of a new pool */
+    fby_ring_release(pool, slice);
+    return slice;
 }
 
 /* One pool, slices of 1 to `vectors` vectors. */
@@ -304,11 +291,12 @@ static fby_status run_pool_of(struct bench *bench, fby_ring_kind kind, bool wind
     fby_status status = make_pool(kind, pool_bytes, window, &point.load.pool);
     if (status != FBY_OK)
         return status;
+    point.region = first_slice(point.load.pool);
     if (vectors == 1 && pool_bytes > 64 * KIB)
         status = make_pool(kind, 64 * KIB, window, &bench->small);
     for (uint32_t n = 1; status == FBY_OK && n <= vectors; n *= 2) {
         point.load.slice_bytes = (size_t)n * VECTOR;
-        status = run_writes(bench, &point);
+        run_writes(bench, &point);
     }
     fby_ring_pool_destroy(bench->small);
     fby_ring_pool_destroy(point.load.pool);

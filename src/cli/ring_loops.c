@@ -58,6 +58,10 @@ void fby_ring_schedule_draw(fby_ring_schedule *schedule, uint32_t in_flight, uin
 
 /* ---- what every loop shares ---- */
 
+/* Slices in flight, for every loop: where it lies in its page matters to the cost of a turn. */
+static alignas(4096) void *the_held[FBY_RING_HELD_MAX];
+static void *renamed[FBY_RING_HELD_MAX];
+
 /* The compiler knows nothing of memory from here on, as between two calls in a program. */
 static inline void between_turns(void)
 {
@@ -93,16 +97,12 @@ static uint64_t thread_faults(void)
 
 static void rename_slots(void **held, const fby_ring_schedule *schedule)
 {
-    static void *renamed[FBY_RING_HELD_MAX];
     for (uint32_t i = 0; i < schedule->in_flight; i++)
         renamed[i] = held[schedule->rename[i]];
     memcpy(held, renamed, schedule->in_flight * sizeof held[0]);
 }
 
 /* ---- one thread ---- */
-
-/* Slices in flight, for every loop: where it lies in its page matters to the cost of a turn. */
-static alignas(4096) void *the_held[FBY_RING_HELD_MAX];
 
 static inline void release(fby_ring_pool *pool, fby_ring_kind kind, void *slice)
 {
@@ -191,6 +191,7 @@ fby_ring_time fby_ring_run_local(const fby_ring_load *load)
 
     void **held = the_held;
     memset(the_held, 0, sizeof the_held);
+    memset(renamed, 0, sizeof renamed); /* both touched: page faults from here on are the pool's */
     for (uint32_t i = 0; i < in_flight; i++) {
         size_t bytes = load->sizes != NULL ? load->sizes[i] : load->slice_bytes;
         fby_assert(fby_ring_alloc(load->pool, bytes, &held[i]) == FBY_OK);
@@ -241,18 +242,24 @@ static inline __attribute__((always_inline)) void bare_turns(cursors *at, void *
 
 fby_ring_time fby_ring_run_bare(const fby_ring_load *load, unsigned char *region, size_t bytes)
 {
-    static cursors at;
+    /* Like the pool's, not where lines of slices of 512 bytes, or what is held, want to be in the
+     * cache. */
+    static alignas(4096) struct {
+        unsigned char away[2048 + 256];
+        cursors at;
+    } page;
+    cursors *at = &page.at;
     uint32_t in_flight = load->schedule->in_flight;
     size_t slice = (load->slice_bytes + 63) / 64 * 64;
 
-    at = (cursors){region, bytes / slice * slice, slice * in_flight % (bytes / slice * slice), 0};
+    *at = (cursors){region, bytes / slice * slice, slice * in_flight % (bytes / slice * slice), 0};
     uint64_t start = thread_ns();
     if (load->all)
-        bare_turns(&at, the_held, in_flight, load->pairs, slice, true);
+        bare_turns(at, the_held, in_flight, load->pairs, slice, true);
     else if (slice == VECTOR)
-        bare_turns(&at, the_held, in_flight, load->pairs, VECTOR, false);
+        bare_turns(at, the_held, in_flight, load->pairs, VECTOR, false);
     else
-        bare_turns(&at, the_held, in_flight, load->pairs, slice, false);
+        bare_turns(at, the_held, in_flight, load->pairs, slice, false);
     uint64_t ns = thread_ns() - start;
     return (fby_ring_time){.ns_per_pair = (double)ns / (double)load->pairs};
 }
