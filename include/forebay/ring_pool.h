@@ -175,8 +175,9 @@ typedef unsigned long long fby_ring_word_;
  *                                         ^<--- FBY_RING_MARKS_ --->^
  *
  * Granules are counted down from the pool, which lies behind the region and before the marks: so
- * from a slice to its mark is a subtraction and a shift, without a load. A mark is 0, or at a
- * slice's lowest granule the slice's size. Marks of a shared pool, whose calls go from cache to
+ * from a slice to its mark is a subtraction and a shift, without a load. A mark is at a slice's
+ * lowest granule the slice's size; in a pool of kind local-unordered every other is 0. Marks of a
+ * shared pool, whose calls go from cache to
  * cache anyway, are laid out and read in ring_room.c only.
  */
 #define FBY_RING_MARKS_ 3840   /* bytes from the pool to the mark of granule 0 */
@@ -233,7 +234,8 @@ static inline fby_ring_word_ fby_ring_distance_(const fby_ring_pool *pool, const
 
 static inline uint16_t *fby_ring_mark_(fby_ring_pool *pool, fby_ring_word_ distance)
 {
-    return (uint16_t *)(void *)pool + (FBY_RING_MARKS_ / 2 - FBY_RING_GAP_ - 1) + distance;
+    return (uint16_t *)(void *)((unsigned char *)pool + (FBY_RING_MARKS_ - 2 * FBY_RING_GAP_ - 2) +
+                                2 * distance);
 }
 
 static inline void fby_ring_store_(fby_ring_word_ *at, fby_ring_word_ x)
@@ -281,19 +283,18 @@ static inline void fby_ring_release_fifo(fby_ring_pool *pool, void *slice)
 {
     fby_ring_word_ address = (fby_ring_word_)(uintptr_t)slice;
 
-    if (__builtin_expect(address != pool->oldest_, 0)) {
-        fby_ring_release_fifo_slow_(pool,
-                                    slice); /* in another stretch, or an assertion fails there */
-        return;
-    }
-    fby_ring_word_ distance = ((fby_ring_word_)(uintptr_t)pool - address) / FBY_RING_GRANULE;
-    uint16_t *at = fby_ring_mark_(pool, distance);
-    unsigned mark = *at;
-    if (__builtin_expect(mark - 1 >= FBY_RING_SMALL_, 0)) {
+    /* Between the cursors of one stretch slice follows slice, so here a mark is that of a slice in
+     * flight: marks of a FIFO pool need not be cleared. */
+    if (__builtin_expect(address != pool->oldest_ || address == pool->head_, 0)) {
         fby_ring_release_fifo_slow_(pool, slice);
         return;
     }
-    *at = 0;
+    fby_ring_word_ distance = ((fby_ring_word_)(uintptr_t)pool - address) / FBY_RING_GRANULE;
+    unsigned mark = *fby_ring_mark_(pool, distance);
+    if (__builtin_expect(mark == FBY_RING_BIG_, 0)) {
+        fby_ring_release_fifo_slow_(pool, slice);
+        return;
+    }
     fby_ring_store_(&pool->oldest_, address + (fby_ring_word_)mark * FBY_RING_GRANULE);
 }
 

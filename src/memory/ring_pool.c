@@ -14,8 +14,9 @@
 
 enum { PAGE = 4096, HUGE_PAGE = 2 << 20 };
 
-_Static_assert(sizeof(fby_ring_pool) + sizeof(struct fby_ring_slow_) <= FBY_RING_MARKS_,
-               "pool and slow half lie before the marks");
+_Static_assert(sizeof(fby_ring_pool) + sizeof(struct fby_ring_slow_) + sizeof(uint16_t) <=
+                   FBY_RING_MARKS_,
+               "pool and slow half lie before the marks, with one for the region's end");
 /* Lines written for each slice lie at multiples of 512 bytes in many uses; the pool's own three
  * keep away from them, modulo 4,096: loads that only look like they hit such a store wait for it.
  */

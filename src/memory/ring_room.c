@@ -87,6 +87,15 @@ static void jump(struct fby_ring_slow_ *slow, word *cursor, word *shift, word to
 
 /* ---- the read cursor ---- */
 
+/* The read cursor's stretch ends at this address. No slice begins there: those that did are older,
+ * and find_hole() keeps away. A FIFO pool's mark must not say otherwise. */
+static void end_at(fby_ring_pool *pool, word end)
+{
+    pool->turn_ = end;
+    if (pool->kind_ == FBY_RING_LOCAL)
+        *mark_of(pool, end) = FBY_RING_BIG_; /* who looks there takes the slow path */
+}
+
 /* The read cursor stands at the end of its stretch and another follows. */
 static void turn(fby_ring_pool *pool)
 {
@@ -96,7 +105,10 @@ static void turn(fby_ring_pool *pool)
     slow->count--;
     fby_ring_stretch *next = stretch_at(slow, 0);
     jump(slow, read_cursor(pool), &slow->tail_shift, next->start);
-    pool->turn_ = slow->count == 1 ? 0 : next->end;
+    if (slow->count == 1)
+        pool->turn_ = 0;
+    else
+        end_at(pool, next->end);
 }
 
 /* The first address in [from, to) whose mark is not 0; `to` if there is none. Marks lie downwards
@@ -250,7 +262,7 @@ static void move_to(fby_ring_pool *pool, word start)
 
     fby_assert_debug(slow->count < FBY_RING_STRETCHES);
     if (slow->count == 1)
-        pool->turn_ = pool->head_;
+        end_at(pool, pool->head_);
     if (start < pool->head_)
         publish(&slow->wraps, slow->wraps + 1);
     *stretch_at(slow, slow->count++) = (fby_ring_stretch){.start = start, .end = start};
@@ -381,7 +393,8 @@ fby_status fby_ring_alloc_slow_(fby_ring_pool *pool, size_t bytes, void **slice)
     return FBY_OK;
 }
 
-/* The first slice of a stretch, a big slice, or the caller's mistake. */
+/* The first slice of a stretch, a big slice, one at which the write cursor stands too, or the
+ * caller's mistake. */
 void fby_ring_release_fifo_slow_(fby_ring_pool *pool, void *slice)
 {
     word address = (word)(uintptr_t)slice;
@@ -390,11 +403,11 @@ void fby_ring_release_fifo_slow_(fby_ring_pool *pool, void *slice)
     if (pool->oldest_ == pool->turn_)
         turn(pool);
     fby_assert(address == pool->oldest_); /* a slice of this pool, in the order of allocation */
-    uint16_t *at = mark_of(pool, address);
-    fby_assert(*at != 0); /* and in flight */
-    word size = *at == FBY_RING_BIG_ ? *big_size(pool, address) : (word)*at * FBY_RING_GRANULE;
-    *at = 0;
-    publish(&pool->oldest_, address + size);
+    /* and in flight: cursors that meet mean a full pool or an empty one */
+    fby_assert(address != pool->head_ || pool->slow_->count > 1);
+    unsigned mark = *mark_of(pool, address);
+    fby_assert(mark != 0);
+    publish(&pool->oldest_, address + size_of(pool, address, mark));
 }
 
 static void assert_within(const fby_ring_pool *pool, word address)

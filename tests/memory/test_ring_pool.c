@@ -396,6 +396,26 @@ static void as_of_another_kind(fby_ring_pool *pool, void *older, void *younger)
         fby_ring_release_shared(pool, older);
 }
 
+/* Where the oldest slices end and the next lie elsewhere, and a slice once was. */
+static void at_the_turn(fby_ring_pool *pool, void *older, void *younger)
+{
+    unsigned char *slices[64] = {younger};
+    fby_ring_release(pool, older);
+    fby_ring_release(pool, younger);
+    for (int lap = 0; lap < 2; lap++) { /* the second lap ends early, before a larger slice */
+        int count = lap == 0 ? 64 : 60;
+        for (int i = 0; i < count; i++)
+            slices[i] = slice_of(pool, 64);
+        for (int i = 0; i < (lap == 0 ? count : 40); i++)
+            fby_ring_release(pool, slices[i]);
+    }
+    unsigned char *large = slice_of(pool, 512);
+    assert_ptr_equal(large, slices[0]);
+    for (int i = 40; i < 60; i++)
+        fby_ring_release(pool, slices[i]);
+    fby_ring_release(pool, slices[59] + 64);
+}
+
 static bool aborts(fby_ring_kind kind, misuse *what)
 {
     fflush(NULL);
@@ -445,6 +465,7 @@ static void misuse_is_an_assertion(void **state)
             if (kind != FBY_RING_SHARED || always[i] != not_given_out)
                 assert_true(aborts(kind, always[i]));
         assert_int_equal(aborts(kind, out_of_order), kind == FBY_RING_LOCAL);
+        assert_true(kind == FBY_RING_SHARED || aborts(kind, at_the_turn));
     }
 }
 
