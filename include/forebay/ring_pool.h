@@ -180,17 +180,17 @@ typedef unsigned long long fby_ring_word_;
  * shared pool, whose calls go from cache to
  * cache anyway, are laid out and read in ring_room.c only.
  */
-#define FBY_RING_MARKS_ 3840   /* bytes from the pool to the mark of granule 0 */
-#define FBY_RING_GAP_   4      /* granule 0 ends so many before the pool */
-#define FBY_RING_SMALL_ 32766u /* granules that a mark can say */
-#define FBY_RING_BIG_   32767u /* more: the size stands elsewhere */
-#define FBY_RING_QUEUE_ 4096u  /* a shared pool's returned slices, not yet taken back */
+#define FBY_RING_MARKS_ 3840    /* bytes from the pool to the mark of granule 0 */
+#define FBY_RING_GAP_   4       /* granule 0 ends so many before the pool */
+#define FBY_RING_SMALL_ 0x3fffu /* granules that a mark can say */
+#define FBY_RING_BIG_   0x8000u /* more: the size stands elsewhere */
+#define FBY_RING_QUEUE_ 4096u   /* a shared pool's returned slices, not yet taken back */
 
 struct fby_ring_pool {
     /* Constant. */
     fby_ring_word_ kind_;
-    fby_ring_word_ unordered_;  /* granules of the region in a pool of this kind, else 0 */
-    fby_ring_word_ shared_;     /* the same */
+    fby_ring_word_ unordered_;  /* in a pool of this kind one more than the largest distance */
+    fby_ring_word_ shared_;     /* of a slice, else 0; the same */
     fby_ring_word_ base_, end_; /* addresses of the region */
     fby_ring_word_ *big_;       /* sizes of slices that a mark cannot say */
     uint32_t *queue_;           /* shared: granules of returned slices */
@@ -225,7 +225,8 @@ FBY_API void fby_ring_release_shared_slow_(fby_ring_pool *pool, void *slice);
 FBY_API fby_status fby_ring_vectors_refused_(uint32_t vectors);
 
 /* Granules from an address up to the pool: FBY_RING_GAP_ + 1 for granule 0. Far too many for an
- * address behind the pool or not aligned: rotated, so that one comparison refuses all. */
+ * address behind the pool or not aligned: rotated, so that one comparison refuses all. In the gap
+ * every mark is 0, as of any place where no slice is. */
 static inline fby_ring_word_ fby_ring_distance_(const fby_ring_pool *pool, const void *slice)
 {
     fby_ring_word_ bytes = (fby_ring_word_)(uintptr_t)pool - (fby_ring_word_)(uintptr_t)slice;
@@ -290,8 +291,8 @@ static inline void fby_ring_release_fifo(fby_ring_pool *pool, void *slice)
         return;
     }
     fby_ring_word_ distance = ((fby_ring_word_)(uintptr_t)pool - address) / FBY_RING_GRANULE;
-    unsigned mark = *fby_ring_mark_(pool, distance);
-    if (__builtin_expect(mark == FBY_RING_BIG_, 0)) {
+    int mark = (int16_t)*fby_ring_mark_(pool, distance);
+    if (__builtin_expect(mark < 0, 0)) { /* FBY_RING_BIG_ */
         fby_ring_release_fifo_slow_(pool, slice);
         return;
     }
@@ -302,13 +303,13 @@ static inline void fby_ring_release_unordered(fby_ring_pool *pool, void *slice)
 {
     fby_ring_word_ distance = fby_ring_distance_(pool, slice);
 
-    if (__builtin_expect(distance - (FBY_RING_GAP_ + 1) >= pool->unordered_, 0)) {
+    if (__builtin_expect(distance >= pool->unordered_, 0)) {
         fby_ring_release_slow_(pool, slice);
         return;
     }
     uint16_t *at = fby_ring_mark_(pool, distance);
-    unsigned mark = *at;
-    if (__builtin_expect(mark - 1 >= FBY_RING_SMALL_, 0)) {
+    int mark = (int16_t)*at;
+    if (__builtin_expect(mark <= 0, 0)) { /* FBY_RING_BIG_, or no slice */
         fby_ring_release_slow_(pool, slice);
         return;
     }
@@ -320,9 +321,8 @@ static inline void fby_ring_release_shared(fby_ring_pool *pool, void *slice)
 {
     fby_ring_word_ distance = fby_ring_distance_(pool, slice), returned = pool->returned_;
 
-    if (__builtin_expect(distance - (FBY_RING_GAP_ + 1) >= pool->shared_ ||
-                             returned - pool->taken_seen_ == FBY_RING_QUEUE_,
-                         0)) {
+    if (__builtin_expect(
+            distance >= pool->shared_ || returned - pool->taken_seen_ == FBY_RING_QUEUE_, 0)) {
         fby_ring_release_shared_slow_(pool, slice);
         return;
     }

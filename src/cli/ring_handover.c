@@ -142,12 +142,16 @@ static uint64_t give_pool(const fby_ring_load *load)
 
 static void give_bare(const fby_ring_load *load, unsigned char *region, size_t bytes)
 {
+    static alignas(FBY_CACHELINE) size_t write;
     uint32_t spins = 0;
-    size_t at = 0;
 
+    write = 0;
     for (uint64_t i = 0; i < load->pairs; i++) {
+        size_t at = write;
         void *slice = region + at;
-        at = at + load->slice_bytes == bytes ? 0 : at + load->slice_bytes;
+        at += load->slice_bytes;
+        write = at == bytes ? 0 : at;
+        __asm__ volatile("" ::: "memory"); /* in memory, as between two calls in a program */
         write_line(slice, i);
         give(i, slice, &spins);
         if (i % SEGMENT == SEGMENT - 1)

@@ -14,9 +14,11 @@
 
 enum { PAGE = 4096, HUGE_PAGE = 2 << 20 };
 
-_Static_assert(sizeof(fby_ring_pool) + sizeof(struct fby_ring_slow_) + sizeof(uint16_t) <=
+_Static_assert(sizeof(fby_ring_pool) + sizeof(struct fby_ring_slow_) +
+                       (FBY_RING_GAP_ + 1) * sizeof(uint16_t) <=
                    FBY_RING_MARKS_,
-               "pool and slow half lie before the marks, with one for the region's end");
+               "pool and slow half lie before the marks, those of the gap too");
+_Static_assert(FBY_RING_SMALL_ + 1 >= FBY_RING_BIG_STEP, "two big slices, two entries");
 /* Lines written for each slice lie at multiples of 512 bytes in many uses; the pool's own three
  * keep away from them, modulo 4,096: loads that only look like they hit such a store wait for it.
  */
@@ -117,7 +119,7 @@ fby_status fby_ring_pool_create(const fby_ring_pool_options *given, fby_ring_poo
     struct fby_ring_slow_ *slow = (struct fby_ring_slow_ *)(void *)(made + 1);
     fby_ring_word_ base = (uintptr_t)map + l.region;
     bool fifo = options->kind == FBY_RING_LOCAL;
-    fby_ring_word_ granules = l.capacity / FBY_RING_GRANULE;
+    fby_ring_word_ beyond = l.capacity / FBY_RING_GRANULE + FBY_RING_GAP_ + 1;
     *slow = (struct fby_ring_slow_){
         .stretches = {{.start = base, .end = base}},
         .count = 1,
@@ -129,8 +131,8 @@ fby_status fby_ring_pool_create(const fby_ring_pool_options *given, fby_ring_poo
     };
     *made = (fby_ring_pool){
         .kind_ = (fby_ring_word_)options->kind,
-        .unordered_ = options->kind == FBY_RING_LOCAL_UNORDERED ? granules : 0,
-        .shared_ = options->kind == FBY_RING_SHARED ? granules : 0,
+        .unordered_ = options->kind == FBY_RING_LOCAL_UNORDERED ? beyond : 0,
+        .shared_ = options->kind == FBY_RING_SHARED ? beyond : 0,
         .base_ = base,
         .end_ = base + l.capacity,
         .big_ = (fby_ring_word_ *)(void *)(map + l.big),

@@ -143,7 +143,7 @@ static word first_unreleased(fby_ring_pool *pool, word from, word to)
         unsigned mark = __atomic_load_n(mark_of(pool, from), __ATOMIC_ACQUIRE);
         if (!(mark & FBY_RING_RELEASED))
             break;
-        from += size_of(pool, from, mark & (FBY_RING_RELEASED - 1u));
+        from += size_of(pool, from, mark & ~(unsigned)FBY_RING_RELEASED);
     }
     return from;
 }
@@ -157,13 +157,17 @@ static void take_back(fby_ring_pool *pool)
 
     if (taken == returned)
         return;
+    for (word at = taken; at - taken < 16 * 16 && at - taken < returned - taken; at += 16)
+        __builtin_prefetch(&pool->queue_[at % FBY_RING_QUEUE_]);
     for (; taken != returned; taken++) {
         const uint32_t *cell = &pool->queue_[taken % FBY_RING_QUEUE_];
+        if (taken % 16 == 0)
+            __builtin_prefetch(&pool->queue_[(taken + 256) % FBY_RING_QUEUE_]);
         word distance = __atomic_load_n(cell, __ATOMIC_RELAXED);
         word address = (word)(uintptr_t)pool - distance * FBY_RING_GRANULE;
         uint16_t *at = mark_of(pool, address);
         unsigned mark = __atomic_load_n(at, __ATOMIC_RELAXED);
-        fby_assert(mark - 1 < FBY_RING_BIG_); /* a slice, released once */
+        fby_assert(mark != 0 && !(mark & FBY_RING_RELEASED)); /* a slice, released once */
         __atomic_store_n(at, (uint16_t)(mark | FBY_RING_RELEASED), __ATOMIC_RELAXED);
         bytes += size_of(pool, address, mark);
     }
@@ -434,7 +438,7 @@ static void release_marked(fby_ring_pool *pool, word address)
     uint16_t *at = mark_of(pool, address);
     unsigned mark = __atomic_load_n(at, __ATOMIC_RELAXED);
 
-    fby_assert(mark - 1 < FBY_RING_BIG_); /* a slice, released once */
+    fby_assert(mark != 0 && !(mark & FBY_RING_RELEASED)); /* a slice, released once */
     publish(&pool->released_, pool->released_ + size_of(pool, address, mark));
     /* R3, with A3. */
     __atomic_store_n(at, (uint16_t)(mark | FBY_RING_RELEASED), __ATOMIC_RELEASE);

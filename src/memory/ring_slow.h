@@ -11,7 +11,7 @@ enum {
     FBY_RING_WINDOW_MIN_SHARED = 256 << 10, /* to look at the other thread's lines less often */
     FBY_RING_STEP_MIN = 64 << 10,           /* bytes between two looks, unless there are reasons */
     FBY_RING_BIG_STEP = 16384,              /* granules for each entry of `big` */
-    FBY_RING_RELEASED = 1 << 15 /* in a shared pool's mark, with the size: not yet passed */
+    FBY_RING_RELEASED = 1 << 14 /* in a shared pool's mark, with the size: not yet passed */
 };
 
 /* Slices that lie one behind the other, from `start` to `end`: addresses. Of the oldest stretch
