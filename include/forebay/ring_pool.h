@@ -178,7 +178,7 @@ typedef unsigned long long fby_ring_word_;
  * from a slice to its mark is a subtraction and a shift, without a load. A mark is at a slice's
  * lowest granule the slice's size; in a pool of kind local-unordered every other is 0. Marks of a
  * shared pool, whose calls go from cache to
- * cache anyway, are laid out and read in ring_room.c only.
+ * cache anyway, are read in ring_shared.c only.
  */
 #define FBY_RING_MARKS_ 3840    /* bytes from the pool to the mark of granule 0 */
 #define FBY_RING_GAP_   4       /* granule 0 ends so many before the pool */
@@ -198,12 +198,13 @@ struct fby_ring_pool {
 
     /* The allocating thread's: addresses. */
     fby_ring_word_ head_;   /* the write cursor */
-    fby_ring_word_ limit_;  /* up to where it may go without looking further */
+    fby_ring_word_ limit_;  /* up to where it may go without looking further; 0 in shared pools */
     fby_ring_word_ oldest_; /* FIFO: the read cursor; 0 in other kinds */
     fby_ring_word_ turn_;   /* where the read cursor's stretch ends; 0 for the newest */
     fby_ring_word_ tail_;   /* the read cursor of other kinds */
     fby_ring_word_ taken_;  /* shared: returned slices taken back so far */
-    fby_ring_word_ reserved1_[2];
+    fby_ring_word_ shared_limit_; /* shared: what limit_ is in others */
+    fby_ring_word_ reserved1_;
 
     /* The releasing thread's. */
     fby_ring_word_ released_;   /* unordered: bytes of all slices released so far */
@@ -219,6 +220,7 @@ _Static_assert(sizeof(fby_ring_pool) == 192, "layout is ABI");
 #endif
 
 FBY_API fby_status fby_ring_alloc_slow_(fby_ring_pool *pool, size_t bytes, void **slice);
+FBY_API void fby_ring_guessed_wrong_(fby_ring_pool *pool);
 FBY_API void fby_ring_release_fifo_slow_(fby_ring_pool *pool, void *slice);
 FBY_API void fby_ring_release_slow_(fby_ring_pool *pool, void *slice);
 FBY_API void fby_ring_release_shared_slow_(fby_ring_pool *pool, void *slice);
@@ -244,6 +246,32 @@ static inline void fby_ring_store_(fby_ring_word_ *at, fby_ring_word_ x)
     __atomic_store_n(at, x, __ATOMIC_RELAXED); /* a plain store; statistics may look at the word */
 }
 
+/*
+ * A shared pool's marks ahead of the write cursor are 0, or guessed: as if the next slices were as
+ * large as those before. A right guess needs no store, and there each counts: between two slices'
+ * lines, which the other thread has, the processor does not overlap it with them.
+ */
+static inline fby_status fby_ring_alloc_shared_(fby_ring_pool *pool, size_t bytes,
+                                                fby_ring_word_ size, void **slice)
+{
+    fby_ring_word_ head = pool->head_;
+
+    if (__builtin_expect(
+            size - 1 >= FBY_RING_SMALL_ * FBY_RING_GRANULE || head + size > pool->shared_limit_, 0))
+        return fby_ring_alloc_slow_(pool, bytes, slice);
+    fby_ring_word_ distance = ((fby_ring_word_)(uintptr_t)pool - head) / FBY_RING_GRANULE;
+    uint16_t *at = fby_ring_mark_(pool, distance), mark = (uint16_t)(size / FBY_RING_GRANULE);
+    uint16_t guess = __atomic_load_n(at, __ATOMIC_RELAXED);
+    if (guess != mark) {
+        if (guess != 0)
+            fby_ring_guessed_wrong_(pool);
+        __atomic_store_n(at, mark, __ATOMIC_RELAXED);
+    }
+    fby_ring_store_(&pool->head_, head + size);
+    *slice = (void *)(uintptr_t)head;
+    return FBY_OK;
+}
+
 /* ---- the hot calls ---- */
 
 /*
@@ -262,8 +290,9 @@ static inline fby_status fby_ring_alloc(fby_ring_pool *pool, size_t bytes, void 
     /* The first comparison is for sizes of 0, asked for or overflown, too. */
     if (__builtin_expect(
             size - 1 >= FBY_RING_SMALL_ * FBY_RING_GRANULE || head + size > pool->limit_, 0)) {
-        void *found;
-        fby_status status = fby_ring_alloc_slow_(pool, bytes, &found);
+        void *found; /* so that the caller's need not be in memory */
+        fby_status status = pool->shared_ != 0 ? fby_ring_alloc_shared_(pool, bytes, size, &found)
+                                               : fby_ring_alloc_slow_(pool, bytes, &found);
         if (status == FBY_OK)
             *slice = found;
         return status;
@@ -328,7 +357,7 @@ static inline void fby_ring_release_shared(fby_ring_pool *pool, void *slice)
     }
     __atomic_store_n(&pool->queue_[returned % FBY_RING_QUEUE_], (uint32_t)distance,
                      __ATOMIC_RELAXED);
-    /* R1, with A1 in ring_room.c: this thread is done with the slice before the other may hand it
+    /* R1, with A1 in ring_shared.c: this thread is done with the slice before the other may hand it
      * out again. */
     __atomic_store_n(&pool->returned_, returned + 1, __ATOMIC_RELEASE);
 }

@@ -139,7 +139,8 @@ fby_status fby_ring_pool_create(const fby_ring_pool_options *given, fby_ring_poo
         .queue_ = (uint32_t *)(void *)(map + l.queue),
         .slow_ = slow,
         .head_ = base,
-        .limit_ = base,
+        .limit_ = options->kind == FBY_RING_SHARED ? 0 : base,
+        .shared_limit_ = base,
         .oldest_ = fifo ? base : 0,
         .tail_ = base,
     };

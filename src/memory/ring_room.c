@@ -14,15 +14,8 @@
  * it the read cursor only moves on, which frees bytes and takes none, so what
  * was granted stays free until the write cursor itself has filled it.
  *
- * The shared kind: the releasing thread puts a slice's place into a queue, which
- * the allocating thread empties when it looks around; it alone writes marks. So
- * what goes from cache to cache for a slice is 4 bytes of the queue, and neither
- * thread waits for a line that the other writes at that time. If the queue is full
- * the releasing thread sets the mark itself: slower, but it never waits.
- * Ordering: R1 (queue) -> A1 and R3 (mark) -> A3 hand a slice's bytes back, A2 ->
- * R2 a cell of the queue. Every other access to a mark, a cursor or a stretch is
- * by the one thread that writes it, or by one to which the caller handed the
- * slice; and S1 -> S2 keep what statistics read of one age.
+ * All of this is the allocating thread's. S1 -> S2 keep what statistics read of
+ * one age. How a shared pool's slices come back: ring_shared.c.
  */
 #include "memory/ring_slow.h"
 
@@ -32,35 +25,9 @@
 
 typedef fby_ring_word_ word;
 
-static void publish(word *at, word x)
-{
-    __atomic_store_n(at, x, __ATOMIC_RELAXED);
-}
-
 static fby_ring_stretch *stretch_at(struct fby_ring_slow_ *slow, uint32_t i)
 {
     return &slow->stretches[(slow->oldest + i) % FBY_RING_STRETCHES];
-}
-
-static word granule_of(const fby_ring_pool *pool, word address)
-{
-    return (address - pool->base_) / FBY_RING_GRANULE;
-}
-
-static uint16_t *mark_of(fby_ring_pool *pool, word address)
-{
-    return fby_ring_mark_(pool, ((word)(uintptr_t)pool - address) / FBY_RING_GRANULE);
-}
-
-static word *big_size(const fby_ring_pool *pool, word address)
-{
-    return &pool->big_[granule_of(pool, address) / FBY_RING_BIG_STEP];
-}
-
-static word size_of(const fby_ring_pool *pool, word address, unsigned mark)
-{
-    return mark == FBY_RING_BIG_ ? __atomic_load_n(big_size(pool, address), __ATOMIC_RELAXED)
-                                 : (word)mark * FBY_RING_GRANULE;
 }
 
 static word *read_cursor(fby_ring_pool *pool)
@@ -79,7 +46,7 @@ static void jump(struct fby_ring_slow_ *slow, word *cursor, word *shift, word to
     word from = *cursor;
 
     /* S1, with S2 in ring_pool.c: who sees one of the new values sees that `moves` is odd. */
-    publish(&slow->moves, slow->moves + 1);
+    fby_ring_store_(&slow->moves, slow->moves + 1);
     __atomic_store_n(shift, *shift + (to - from), __ATOMIC_RELEASE);
     __atomic_store_n(cursor, to, __ATOMIC_RELEASE);
     __atomic_store_n(&slow->moves, slow->moves + 1, __ATOMIC_RELEASE);
@@ -93,7 +60,7 @@ static void end_at(fby_ring_pool *pool, word end)
 {
     pool->turn_ = end;
     if (pool->kind_ == FBY_RING_LOCAL)
-        *mark_of(pool, end) = FBY_RING_BIG_; /* who looks there takes the slow path */
+        *fby_ring_mark_of(pool, end) = FBY_RING_BIG_; /* who looks there takes the slow path */
 }
 
 /* The read cursor stands at the end of its stretch and another follows. */
@@ -115,7 +82,7 @@ static void turn(fby_ring_pool *pool)
  * in memory. */
 static word first_marked(fby_ring_pool *pool, word from, word to)
 {
-    const uint16_t *marks = mark_of(pool, from);
+    const uint16_t *marks = fby_ring_mark_of(pool, from);
     size_t count = (to - from) / FBY_RING_GRANULE, i = 0;
 
     for (; count - i >= 16; i += 16) {
@@ -135,54 +102,15 @@ static word first_marked(fby_ring_pool *pool, word from, word to)
     return from + i * FBY_RING_GRANULE;
 }
 
-/* The same by a shared pool's marks, which keep the size. */
-static word first_unreleased(fby_ring_pool *pool, word from, word to)
-{
-    while (from != to) {
-        /* A3, with R3. */
-        unsigned mark = __atomic_load_n(mark_of(pool, from), __ATOMIC_ACQUIRE);
-        if (!(mark & FBY_RING_RELEASED))
-            break;
-        from += size_of(pool, from, mark & ~(unsigned)FBY_RING_RELEASED);
-    }
-    return from;
-}
-
-/* Marks the slices that the other thread has returned. */
-static void take_back(fby_ring_pool *pool)
-{
-    struct fby_ring_slow_ *slow = pool->slow_;
-    word taken = pool->taken_, bytes = 0;
-    word returned = __atomic_load_n(&pool->returned_, __ATOMIC_ACQUIRE); /* A1, with R1 */
-
-    if (taken == returned)
-        return;
-    for (word at = taken; at - taken < 16 * 16 && at - taken < returned - taken; at += 16)
-        __builtin_prefetch(&pool->queue_[at % FBY_RING_QUEUE_]);
-    for (; taken != returned; taken++) {
-        const uint32_t *cell = &pool->queue_[taken % FBY_RING_QUEUE_];
-        if (taken % 16 == 0)
-            __builtin_prefetch(&pool->queue_[(taken + 256) % FBY_RING_QUEUE_]);
-        word distance = __atomic_load_n(cell, __ATOMIC_RELAXED);
-        word address = (word)(uintptr_t)pool - distance * FBY_RING_GRANULE;
-        uint16_t *at = mark_of(pool, address);
-        unsigned mark = __atomic_load_n(at, __ATOMIC_RELAXED);
-        fby_assert(mark != 0 && !(mark & FBY_RING_RELEASED)); /* a slice, released once */
-        __atomic_store_n(at, (uint16_t)(mark | FBY_RING_RELEASED), __ATOMIC_RELAXED);
-        bytes += size_of(pool, address, mark);
-    }
-    publish(&slow->taken_bytes, slow->taken_bytes + bytes);
-    __atomic_store_n(&pool->taken_, taken, __ATOMIC_RELEASE); /* A2, with R2: cells are free */
-}
-
 /* Moves the read cursor over every released slice before the oldest in flight. */
 static void pass_released(fby_ring_pool *pool)
 {
     for (;;) {
         word end = pool->turn_ != 0 ? pool->turn_ : pool->head_;
-        word tail = pool->kind_ == FBY_RING_SHARED ? first_unreleased(pool, pool->tail_, end)
-                                                   : first_marked(pool, pool->tail_, end);
-        publish(&pool->tail_, tail);
+        word tail = pool->kind_ == FBY_RING_SHARED
+                        ? fby_ring_first_unreleased(pool, pool->tail_, end)
+                        : first_marked(pool, pool->tail_, end);
+        fby_ring_store_(&pool->tail_, tail);
         if (tail != pool->turn_)
             return;
         turn(pool);
@@ -251,7 +179,7 @@ static void restart(fby_ring_pool *pool)
     struct fby_ring_slow_ *slow = pool->slow_;
 
     if (pool->head_ != pool->base_)
-        publish(&slow->wraps, slow->wraps + 1);
+        fby_ring_store_(&slow->wraps, slow->wraps + 1);
     slow->count = 1;
     *stretch_at(slow, 0) = (fby_ring_stretch){.start = pool->base_, .end = pool->base_};
     jump(slow, &pool->head_, &slow->head_shift, pool->base_);
@@ -268,7 +196,7 @@ static void move_to(fby_ring_pool *pool, word start)
     if (slow->count == 1)
         end_at(pool, pool->head_);
     if (start < pool->head_)
-        publish(&slow->wraps, slow->wraps + 1);
+        fby_ring_store_(&slow->wraps, slow->wraps + 1);
     *stretch_at(slow, slow->count++) = (fby_ring_stretch){.start = start, .end = start};
     jump(slow, &pool->head_, &slow->head_shift, start);
 }
@@ -293,7 +221,7 @@ static void look_around(fby_ring_pool *pool, word size)
     struct fby_ring_slow_ *slow = pool->slow_;
 
     if (pool->kind_ == FBY_RING_SHARED)
-        take_back(pool);
+        fby_ring_take_back(pool);
     if (pool->kind_ != FBY_RING_LOCAL)
         pass_released(pool);
     else if (pool->oldest_ == pool->turn_)
@@ -322,8 +250,10 @@ static bool find_room(fby_ring_pool *pool, word size, word *bound, word *step)
     /* On within the window. */
     *bound = bound_above(pool, head);
     *step = fby_max_size(slow->window / 2, FBY_RING_STEP_MIN);
-    if (pool->kind_ == FBY_RING_SHARED)
-        *step = FBY_RING_QUEUE_ / 4 * FBY_RING_GRANULE; /* or the queue might fill up */
+    if (pool->kind_ == FBY_RING_SHARED) { /* or the queue might fill up */
+        word likely = size == slow->wanted ? size : FBY_RING_GRANULE;
+        *step = fby_min_size(*step, FBY_RING_QUEUE_ / 4 * likely);
+    }
     if (head + size <= fby_min_size(*bound, pool->base_ + slow->window)) {
         *bound = fby_min_size(*bound, pool->base_ + slow->window);
         return true;
@@ -352,21 +282,26 @@ static bool make_room(fby_ring_pool *pool, word size)
     struct fby_ring_slow_ *slow = pool->slow_;
     word bound, step;
 
+    if (pool->kind_ == FBY_RING_SHARED)
+        fby_ring_guessed_wrong_(pool);
     look_around(pool, size);
     bool found = find_room(pool, size, &bound, &step);
     word limit = pool->head_;
     if (found)
         limit += fby_min_size(bound - pool->head_, fby_max_size(size, step) & ~(word)63);
-    pool->limit_ = limit;
+    if (pool->kind_ == FBY_RING_SHARED)
+        fby_ring_guess_marks(pool, limit, size);
+    else
+        pool->limit_ = limit;
 
     word reach = fby_max_size(slow->window, limit - pool->base_);
-    publish(&slow->reach, reach);
+    fby_ring_store_(&slow->reach, reach);
     if (reach > slow->reach_peak)
-        publish(&slow->reach_peak, reach);
+        fby_ring_store_(&slow->reach_peak, reach);
     word span = head_position(pool) - (*read_cursor(pool) - slow->tail_shift);
     span += found ? size : 0;
     if (span > slow->span_peak)
-        publish(&slow->span_peak, span);
+        fby_ring_store_(&slow->span_peak, span);
     return found;
 }
 
@@ -380,8 +315,9 @@ fby_status fby_ring_alloc_slow_(fby_ring_pool *pool, size_t bytes, void **slice)
         return fby_error(FBY_EINVAL, "a slice of %zu bytes from a pool of %zu", bytes,
                          (size_t)(pool->end_ - pool->base_));
     word size = fby_align_up(bytes, FBY_RING_GRANULE);
-    if (size > pool->limit_ - pool->head_ && !make_room(pool, size)) {
-        publish(&slow->exhausted, slow->exhausted + 1);
+    word limit = pool->kind_ == FBY_RING_SHARED ? pool->shared_limit_ : pool->limit_;
+    if (size > limit - pool->head_ && !make_room(pool, size)) {
+        fby_ring_store_(&slow->exhausted, slow->exhausted + 1);
         return FBY_EAGAIN;
     }
     word head = pool->head_;
@@ -389,10 +325,12 @@ fby_status fby_ring_alloc_slow_(fby_ring_pool *pool, size_t bytes, void **slice)
     if (size <= FBY_RING_SMALL_ * FBY_RING_GRANULE)
         mark = (unsigned)(size / FBY_RING_GRANULE);
     else
-        publish(big_size(pool, head), size);
+        fby_ring_store_(fby_ring_big_size(pool, head), size);
+    if (pool->kind_ == FBY_RING_SHARED && *fby_ring_mark_of(pool, head) != mark)
+        fby_ring_guessed_wrong_(pool);
     /* Relaxed: the mark reaches the releasing thread of a shared pool with the slice's address. */
-    __atomic_store_n(mark_of(pool, head), (uint16_t)mark, __ATOMIC_RELAXED);
-    publish(&pool->head_, head + size);
+    __atomic_store_n(fby_ring_mark_of(pool, head), (uint16_t)mark, __ATOMIC_RELAXED);
+    fby_ring_store_(&pool->head_, head + size);
     *slice = (void *)(uintptr_t)head;
     return FBY_OK;
 }
@@ -409,14 +347,9 @@ void fby_ring_release_fifo_slow_(fby_ring_pool *pool, void *slice)
     fby_assert(address == pool->oldest_); /* a slice of this pool, in the order of allocation */
     /* and in flight: cursors that meet mean a full pool or an empty one */
     fby_assert(address != pool->head_ || pool->slow_->count > 1);
-    unsigned mark = *mark_of(pool, address);
+    unsigned mark = *fby_ring_mark_of(pool, address);
     fby_assert(mark != 0);
-    publish(&pool->oldest_, address + size_of(pool, address, mark));
-}
-
-static void assert_within(const fby_ring_pool *pool, word address)
-{
-    fby_assert(address % FBY_RING_GRANULE == 0 && address - pool->base_ < pool->end_ - pool->base_);
+    fby_ring_store_(&pool->oldest_, address + fby_ring_size_of(pool, address, mark));
 }
 
 /* A big slice, or the caller's mistake. */
@@ -425,54 +358,11 @@ void fby_ring_release_slow_(fby_ring_pool *pool, void *slice)
     word address = (word)(uintptr_t)slice;
 
     fby_assert(pool->kind_ == FBY_RING_LOCAL_UNORDERED);
-    assert_within(pool, address); /* a slice of this pool */
-    uint16_t *at = mark_of(pool, address);
+    fby_ring_assert_within(pool, address); /* a slice of this pool */
+    uint16_t *at = fby_ring_mark_of(pool, address);
     fby_assert(*at == FBY_RING_BIG_); /* in flight */
     *at = 0;
-    publish(&pool->released_, pool->released_ + *big_size(pool, address));
-}
-
-/* The queue is full, for the allocating thread has not allocated for long: marks it here. */
-static void release_marked(fby_ring_pool *pool, word address)
-{
-    uint16_t *at = mark_of(pool, address);
-    unsigned mark = __atomic_load_n(at, __ATOMIC_RELAXED);
-
-    fby_assert(mark != 0 && !(mark & FBY_RING_RELEASED)); /* a slice, released once */
-    publish(&pool->released_, pool->released_ + size_of(pool, address, mark));
-    /* R3, with A3. */
-    __atomic_store_n(at, (uint16_t)(mark | FBY_RING_RELEASED), __ATOMIC_RELEASE);
-}
-
-void fby_ring_release_shared_slow_(fby_ring_pool *pool, void *slice)
-{
-    word address = (word)(uintptr_t)slice;
-
-    fby_assert(pool->kind_ == FBY_RING_SHARED);
-    assert_within(pool, address);                                         /* a slice of this pool */
-    pool->taken_seen_ = __atomic_load_n(&pool->taken_, __ATOMIC_ACQUIRE); /* R2, with A2 */
-    if (pool->returned_ - pool->taken_seen_ == FBY_RING_QUEUE_)
-        release_marked(pool, address);
-    else
-        fby_ring_release_shared(pool, slice);
-}
-
-/* What has been returned and not yet taken back. Any thread; what moves meanwhile may be in or
- * not. */
-uint64_t fby_ring_returned_bytes(fby_ring_pool *pool)
-{
-    word taken = __atomic_load_n(&pool->taken_, __ATOMIC_ACQUIRE), bytes = 0;
-    word returned = __atomic_load_n(&pool->returned_, __ATOMIC_ACQUIRE);
-
-    for (; taken != returned; taken++) {
-        const uint32_t *cell = &pool->queue_[taken % FBY_RING_QUEUE_];
-        word distance = __atomic_load_n(cell, __ATOMIC_RELAXED);
-        word address = (word)(uintptr_t)pool - distance * FBY_RING_GRANULE;
-        unsigned mark = __atomic_load_n(mark_of(pool, address), __ATOMIC_RELAXED);
-        if (!(mark & FBY_RING_RELEASED))
-            bytes += size_of(pool, address, mark);
-    }
-    return bytes;
+    fby_ring_store_(&pool->released_, pool->released_ + *fby_ring_big_size(pool, address));
 }
 
 fby_status fby_ring_vectors_refused_(uint32_t vectors)

@@ -3,6 +3,8 @@
 #ifndef FBY_MEMORY_RING_SLOW_H
 #define FBY_MEMORY_RING_SLOW_H
 
+#include "base/assert.h"
+#include "base/platform.h"
 #include "forebay/ring_pool.h"
 
 enum {
@@ -31,6 +33,7 @@ struct fby_ring_slow_ {
     fby_ring_word_ recent;   /* the recent peak of the span, bytes */
     fby_ring_word_ window;   /* half as much again, bytes */
     fby_ring_word_ faded_at; /* position of the write cursor when `recent` last faded */
+    fby_ring_word_ wanted;   /* shared: size of the slice for which room was last looked for */
     void *map;               /* the mapping, which the pool itself lies in */
     size_t map_bytes;
     bool window_off;
@@ -47,6 +50,52 @@ struct fby_ring_slow_ {
     fby_ring_word_ taken_bytes; /* shared: of all slices taken back so far */
 };
 
+/* ---- marks ---- */
+
+static inline fby_ring_word_ fby_ring_distance_of(const fby_ring_pool *pool, fby_ring_word_ address)
+{
+    return ((fby_ring_word_)(uintptr_t)pool - address) / FBY_RING_GRANULE;
+}
+
+static inline uint16_t *fby_ring_mark_of(fby_ring_pool *pool, fby_ring_word_ address)
+{
+    return fby_ring_mark_(pool, fby_ring_distance_of(pool, address));
+}
+
+/* The size of a slice that its mark cannot say. */
+static inline fby_ring_word_ *fby_ring_big_size(const fby_ring_pool *pool, fby_ring_word_ address)
+{
+    return &pool->big_[(address - pool->base_) / FBY_RING_GRANULE / FBY_RING_BIG_STEP];
+}
+
+static inline fby_ring_word_ fby_ring_size_of(const fby_ring_pool *pool, fby_ring_word_ address,
+                                              unsigned mark)
+{
+    return FBY_LIKELY(mark <= FBY_RING_SMALL_)
+               ? (fby_ring_word_)mark * FBY_RING_GRANULE
+               : __atomic_load_n(fby_ring_big_size(pool, address), __ATOMIC_RELAXED);
+}
+
+static inline void fby_ring_assert_within(const fby_ring_pool *pool, fby_ring_word_ address)
+{
+    fby_assert(address % FBY_RING_GRANULE == 0 && address - pool->base_ < pool->end_ - pool->base_);
+}
+
+/* ---- ring_shared.c; the allocating thread, except where said ---- */
+
+/* Marks the slices that the other thread has returned. */
+void fby_ring_take_back(fby_ring_pool *pool);
+
+/* The first slice in [from, to) that has not been released; `to` if there is none. */
+fby_ring_word_ fby_ring_first_unreleased(fby_ring_pool *pool, fby_ring_word_ from,
+                                         fby_ring_word_ to);
+
+/* Sets the limit, and guesses that slices up to there are of `size` bytes if the last that needed
+ * room was. */
+void fby_ring_guess_marks(fby_ring_pool *pool, fby_ring_word_ limit, fby_ring_word_ size);
+
+/* What has been returned and not yet taken back. Any thread; what moves meanwhile may be in or
+ * not. */
 uint64_t fby_ring_returned_bytes(fby_ring_pool *pool);
 
 #endif

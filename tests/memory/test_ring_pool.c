@@ -416,6 +416,31 @@ static void at_the_turn(fby_ring_pool *pool, void *older, void *younger)
     fby_ring_release(pool, slices[59] + 64);
 }
 
+/* Where the next slice would be, in a pool that knows how large it would be. */
+static void not_yet_given_out(fby_ring_pool *pool, void *older, void *younger)
+{
+    fby_ring_release(pool, older);
+    fby_ring_release(pool, younger);
+    for (int i = 0; i < 20; i++) {
+        older = slice_of(pool, 512);
+        fby_ring_release(pool, older);
+    }
+    fby_ring_release(pool, (char *)older + 512);
+    slice_of(pool, 3072); /* looks for room */
+}
+
+/* Inside of a slice that takes the place of smaller ones. */
+static void where_slices_were(fby_ring_pool *pool, void *older, void *younger)
+{
+    fby_ring_release(pool, older);
+    fby_ring_release(pool, younger);
+    for (int i = 0; i < 200; i++)
+        fby_ring_release(pool, slice_of(pool, 64));
+    older = slice_of(pool, 2048);
+    fby_ring_release(pool, (char *)older + 1024);
+    slice_of(pool, 2048);
+}
+
 static bool aborts(fby_ring_kind kind, misuse *what)
 {
     fflush(NULL);
@@ -457,9 +482,16 @@ static void a_shared_pool_takes_back_more_than_its_queue_holds(void **state)
 static void misuse_is_an_assertion(void **state)
 {
     (void)state;
-    static misuse *const always[] = {
-        twice,         the_last_twice,     not_given_out, not_of_this_pool,
-        not_its_start, its_second_granule, no_slice,      as_of_another_kind};
+    static misuse *const always[] = {twice,
+                                     the_last_twice,
+                                     not_given_out,
+                                     not_of_this_pool,
+                                     not_its_start,
+                                     its_second_granule,
+                                     no_slice,
+                                     as_of_another_kind,
+                                     not_yet_given_out,
+                                     where_slices_were};
     for (fby_ring_kind kind = FBY_RING_LOCAL; kind <= FBY_RING_SHARED; kind++) {
         for (size_t i = 0; i < sizeof always / sizeof always[0]; i++)
             if (kind != FBY_RING_SHARED || always[i] != not_given_out)
@@ -570,15 +602,17 @@ static void run_model(fby_ring_kind kind, bool window_off)
     m->kind = kind;
     m->pool = made(kind, MODEL_CAPACITY, window_off);
     uint64_t goal = 0, largest = 0;
+    bool uniform = false;
     while (m->count < MODEL_SLICES && m->refused < MODEL_SLICES) {
         if (fby_rng_below(&m->rng, 500) == 0) { /* another load: quiet, usual, bursts, all of it */
             goal = fby_rng_below(&m->rng, 4) == 0 ? MODEL_CAPACITY
                                                   : fby_rng_below(&m->rng, MODEL_CAPACITY / 2);
             largest = (uint64_t)64 << fby_rng_below(&m->rng, 9);
+            uniform = fby_rng_bool(&m->rng);
         }
         bool empty = m->oldest == m->count;
         if (empty || (m->in_flight < goal && fby_rng_below(&m->rng, 8) != 0))
-            model_alloc(m, 1 + fby_rng_below(&m->rng, largest + 1));
+            model_alloc(m, uniform ? largest : 1 + fby_rng_below(&m->rng, largest + 1));
         else
             model_release(m);
         fby_ring_pool_stats stats = stats_of(m->pool);

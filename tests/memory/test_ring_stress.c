@@ -111,6 +111,63 @@ static void two_threads_share_a_pool_and_a_third_watches(void **state)
     fby_ring_pool_destroy(shared.pool);
 }
 
+/* More than the queue of returned slices holds, while nothing is allocated: the releasing thread
+ * then leaves its word in the pool's marks. The counters that say when are relaxed, so only the
+ * pool itself orders what one thread did with a slice before what the other does. */
+enum { ROUND = 6000, ROUNDS = 20 };
+
+static struct {
+    fby_ring_pool *pool;
+    uint64_t *slices[ROUND];
+    atomic_int allocated;
+    atomic_int released;
+} rounds;
+
+static void *release_rounds(void *context)
+{
+    size_t *wrong = context;
+    for (int round = 1; round <= ROUNDS; round++) {
+        while (atomic_load_explicit(&rounds.allocated, memory_order_acquire) < round)
+            fby_relax();
+        for (size_t i = 0; i < ROUND; i++) {
+            uint64_t *slice = rounds.slices[(i * 7) % ROUND];
+            *wrong += *slice != (uint64_t)round;
+            *slice = 0;
+            fby_ring_release_shared(rounds.pool, slice);
+        }
+        atomic_store_explicit(&rounds.released, round, memory_order_relaxed);
+    }
+    return NULL;
+}
+
+static void a_shared_pool_orders_what_overflows_its_queue(void **state)
+{
+    (void)state;
+    fby_ring_pool_options options = FBY_RING_POOL_OPTIONS_INIT;
+    options.kind = FBY_RING_SHARED;
+    options.capacity_bytes = (size_t)ROUND * 64;
+    assert_int_equal(fby_ring_pool_create(&options, &rounds.pool), FBY_OK);
+
+    size_t wrong = 0;
+    pthread_t releaser;
+    assert_int_equal(pthread_create(&releaser, NULL, release_rounds, &wrong), 0);
+    for (int round = 1; round <= ROUNDS; round++) {
+        while (atomic_load_explicit(&rounds.released, memory_order_relaxed) < round - 1)
+            fby_relax();
+        for (size_t i = 0; i < ROUND; i++) {
+            void *slice = NULL;
+            while (fby_ring_alloc(rounds.pool, 64, &slice) != FBY_OK)
+                fby_relax(); /* what was released may take a moment to be seen */
+            *(uint64_t *)slice = (uint64_t)round;
+            rounds.slices[i] = slice;
+        }
+        atomic_store_explicit(&rounds.allocated, round, memory_order_release);
+    }
+    pthread_join(releaser, NULL);
+    assert_int_equal(wrong, 0);
+    fby_ring_pool_destroy(rounds.pool);
+}
+
 static void *watch_local(void *context)
 {
     fby_ring_pool *pool = context;
@@ -153,6 +210,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(two_threads_share_a_pool_and_a_third_watches),
+        cmocka_unit_test(a_shared_pool_orders_what_overflows_its_queue),
         cmocka_unit_test(another_thread_reads_the_statistics_of_a_local_pool),
     };
     return cmocka_run_group_tests_name("ring_stress", tests, NULL, NULL);

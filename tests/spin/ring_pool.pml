@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * src/memory/ring_room.c, the shared kind: one thread allocates from a region of
+ * src/memory/ring_room.c and ring_shared.c: one thread allocates from a region of
  * five granules in slices of one or two, another ends their use in any order and
  * returns them through a queue of one cell, or by their marks when it is full.
  *
@@ -13,7 +13,7 @@
  * The window is any: where the source prefers one hole to another, or stops before
  * it must, the model takes each in turn. What it keeps of the source is that
  * the write cursor moves only to the region's start or behind a stretch, and only
- * up to where the next stretch begins.
+ * up to where the next stretch begins. Marks are not guessed.
  *
  * Loads and stores are single steps; what must not be reordered carries a release
  * and an acquire in the source. Steps of the allocating thread that touch nothing
