@@ -45,9 +45,9 @@ const char *fby_api_allow(const char *path)
 static bool allows(const char *methods, const char *method)
 {
     size_t size = strlen(method);
-    for (const char *at = methods; (at = strstr(at, method)) != NULL; at++)
+    for (const char *at = methods; size > 0 && (at = strstr(at, method)) != NULL; at++)
         if ((at == methods || at[-1] == ' ') && (at[size] == '\0' || at[size] == ','))
-            return size > 0;
+            return true;
     return false;
 }
 

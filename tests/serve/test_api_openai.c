@@ -89,8 +89,7 @@ static void token_ids_are_refused_and_the_switch_is_named(void **state)
 {
     (void)state;
     static const char *const bodies[] = {
-        "{\"input\": [[15339, 1917], [3923]], \"model\": \"tiny\", \"encoding_format\": "
-        "\"base64\"}",
+        "{\"input\": [[15339, 1917], [3923]], \"encoding_format\": \"base64\"}",
         "{\"input\": [15339, 1917], \"model\": \"tiny\"}",
         "{\"input\": [5], \"model\": \"tiny\"}",
     };
