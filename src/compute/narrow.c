@@ -6,6 +6,10 @@
 static const fby_narrow *bf16_for(fby_isa isa)
 {
     switch (isa) {
+#if defined(__x86_64__)
+    case FBY_ISA_AVX512BF16:
+        return &fby_bf16_avx512bf16;
+#endif
     default:
         return &fby_bf16_c;
     }
