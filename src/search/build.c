@@ -335,11 +335,16 @@ static bool is_unchanged(const fby_index_file *file, const fby_walk_file *found,
         found->mark.mtime_ns > found->mark.ctime_ns ? found->mark.mtime_ns : found->mark.ctime_ns;
     if (!fby_file_mark_equal(&file->mark, &found->mark))
         return false;
-    if (file->kind == FBY_FILE_UNREADABLE || changed < file->read_ns - FBY_MARK_TICK_NS)
+    bool unreadable = file->kind == FBY_FILE_UNREADABLE;
+    if (!unreadable && changed < file->read_ns - FBY_MARK_TICK_NS)
         return true;
 
     fby_file_text text = {0};
     bool same = fby_file_text_read(&text, path) == FBY_OK;
+    if (unreadable) { /* its mark does not say whether that has passed */
+        fby_file_text_drop(&text);
+        return !same;
+    }
     fby_hash content = same ? fby_hash_of(text.bytes, text.size) : (fby_hash){0};
     fby_file_text_drop(&text);
     return same && content.low == file->content.low && content.high == file->content.high;
