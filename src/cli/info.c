@@ -106,7 +106,11 @@ static int print_info(const struct options *options, const char *dir, const fby_
     }
 
     if (options->json) {
-        json_dumpf(described, stdout, JSON_COMPACT);
+        if (json_dumpf(described, stdout, JSON_COMPACT) != 0 && ferror(stdout) == 0) {
+            json_decref(described);
+            fby_say("no memory for a description");
+            return FBY_EXIT_FAILED;
+        }
         putchar('\n');
     } else {
         print_lines(described);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/json.h"
 #include "model/utf8.h"
 
 struct fby_input {
@@ -106,6 +107,9 @@ static fby_status take_field(fby_input *input, fby_line *text)
     json_error_t error;
 
     json_decref(input->object);
+    input->object = NULL;
+    if (!fby_json_memory_suffices(text->size))
+        return fby_error(FBY_ENOMEM, "%s:%llu: no memory to read the line", text->file, number);
     input->object = parse(text, &error);
     if (input->object == NULL) { /* jansson takes UTF-8 only */
         fby_status status = mend_line(input, text);
@@ -114,6 +118,8 @@ static fby_status take_field(fby_input *input, fby_line *text)
         if (text->replaced)
             input->object = parse(text, &error);
     }
+    if (input->object == NULL && json_error_code(&error) == json_error_out_of_memory)
+        return fby_error(FBY_ENOMEM, "%s:%llu: no memory to read the line", text->file, number);
     if (input->object == NULL)
         return fby_error(FBY_EFORMAT, "%s:%llu: not JSON: %s at byte %d", text->file, number,
                          error.text, error.position);

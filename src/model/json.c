@@ -5,12 +5,8 @@
 
 #include "model/file.h"
 
-/*
- * jansson 2.14 does not survive an allocation that fails inside a string: it
- * drops characters or stops at an assertion. So be sure that there is memory
- * before it starts: ordinary text makes it take about ten times its size.
- */
-static bool memory_suffices(size_t size)
+/* Ordinary text makes jansson take about ten times its size. */
+bool fby_json_memory_suffices(size_t size)
 {
     void *probe = malloc(16 * size + (1u << 16));
     __asm__ volatile("" : : "r"(probe) : "memory"); /* or the pair would be left out */
@@ -23,7 +19,7 @@ fby_status fby_json_parse(const char *name, const char *text, size_t size, size_
 {
     json_error_t error;
     char quoted[FBY_QUOTE_SIZE];
-    if (!memory_suffices(size))
+    if (!fby_json_memory_suffices(size))
         return fby_error(FBY_ENOMEM, "%s: no memory to read it", name);
     json_t *value = json_loadb(text, size, JSON_REJECT_DUPLICATES | flags, &error);
     if (value == NULL)

@@ -19,6 +19,13 @@
 /* Bytes of the largest file that fby_json_load() reads. */
 #define FBY_JSON_SIZE_MAX (4u << 20)
 
+/*
+ * Whether there is memory to parse `size` bytes. jansson 2.14 does not survive an allocation that
+ * fails inside a string: it drops characters, writes beyond what it has or stops at an assertion.
+ * So nothing is given to it that this has not allowed.
+ */
+bool fby_json_memory_suffices(size_t size);
+
 /* `size` is bounded by the caller. Duplicate keys are refused. `flags` are jansson's:
  * JSON_DECODE_INT_AS_REAL where integers may be beyond 64 bits. FBY_EFORMAT with "`name`:LINE: what
  * is wrong"; json_decref() ends the value. */

@@ -346,6 +346,9 @@ static bool parse_apart(const char *json, size_t size, fby_vocabulary *vocabular
     if (!fby_vocab_json_find(json, size, &span) || !fby_vocab_json_read(json, &span, vocabulary))
         return false;
     remainder rest = {{json, json + span.end - 1}, {json + span.begin + 1, json + size}};
+    if (!fby_json_memory_suffices((size_t)(rest.end[0] - rest.at[0]) +
+                                  (size_t)(rest.end[1] - rest.at[1])))
+        return false;
     *root = json_load_callback(remainder_read, &rest, JSON_REJECT_DUPLICATES, NULL);
     return *root != NULL;
 }

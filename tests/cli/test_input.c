@@ -53,7 +53,7 @@ static void names_the_place_of_what_is_no_object_with_the_field(void **state)
     (void)state;
     refuses("{\"text\":\n", "not JSON");
     refuses("\n", "not JSON");
-    refuses("{\"text\":\"\xff\"}\n", "not JSON");
+    refuses("{\"text\":\"\xff}\n", "not JSON");
     refuses("[1]\n", "not a JSON object");
     refuses("{\"txt\":\"a\"}\n", "no field \"text\"");
     refuses("{\"text\":1}\n", "field \"text\" is not a string");
