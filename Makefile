@@ -24,7 +24,7 @@ deps: ## install what building and running need (Debian packages)
 	@scripts/deps run
 
 deps-all: ## install what tests, lint and benches need as well
-	@scripts/deps run test lint bench
+	@scripts/deps run test lint bench clients
 
 model: ## fetch all-MiniLM-L6-v2 into models/
 	@scripts/get-model
@@ -36,8 +36,8 @@ test: deps-test everything model ## unit, integration and reference tests, a sho
 	@meson test -C $(BUILD) --no-rebuild --print-errorlogs --no-suite spin
 	@$(MAKE) --no-print-directory fuzz SECONDS_EACH=$(or $(SECONDS_EACH),5)
 
-.PHONY: deps-test deps-lint deps-bench
-deps-test deps-lint deps-bench: deps-%: deps
+.PHONY: deps-test deps-lint deps-bench deps-clients
+deps-test deps-lint deps-bench deps-clients: deps-%: deps
 	@scripts/deps $*
 
 sanitize: asan tsan ## unit tests under ASan + UBSan, then under TSan
@@ -45,7 +45,9 @@ sanitize: asan tsan ## unit tests under ASan + UBSan, then under TSan
 asan tsan: deps-test model
 	@scripts/sanitize $@
 
-test-clients: deps-test everything ## real programs under libforebay-malloc.so
+test-clients: deps-test deps-clients everything model ## real clients of the server, real programs under libforebay-malloc.so
+	@tests/clients/setup
+	@cd tests/clients && FBY_TEST_COMMAND=$(CURDIR)/$(BUILD)/forebay ../../.venv-clients/bin/python -B -m unittest
 	@$(PYTHON) tests/clients/malloc_programs.py $(BUILD)/src/memory/allocator/libforebay-malloc.so
 
 fuzz: deps-test ## run each fuzz target for SECONDS_EACH (60)

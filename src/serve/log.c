@@ -2,6 +2,7 @@
 #include "serve/log.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -176,11 +177,16 @@ static void end(struct line *line)
     memcpy(line->bytes + line->used, ending, size);
     line->used += size;
 
-    ssize_t written;
-    int fd = atomic_load_explicit(&log_fd, memory_order_relaxed), saved = errno;
-    do
-        written = write(fd, line->bytes, line->used);
-    while (written < 0 && errno == EINTR);
+    ssize_t written = -1;
+    int saved = errno;
+    struct pollfd fd = {.fd = atomic_load_explicit(&log_fd, memory_order_relaxed),
+                        .events = POLLOUT};
+    /* A pipe that says so takes PIPE_BUF bytes at once. */
+    while (poll(&fd, 1, 0) == 1) {
+        written = write(fd.fd, line->bytes, line->used);
+        if (written >= 0 || errno != EINTR)
+            break;
+    }
     if (written != (ssize_t)line->used)
         atomic_fetch_add_explicit(&log_dropped, 1, memory_order_relaxed);
     errno = saved;

@@ -6,8 +6,8 @@
  *     {"time":"2026-11-21T12:00:01.123Z","level":"warn","message":"slow client","address":...}
  *
  * A line is made on the caller's stack and written by one write(2); one that is
- * too long is cut at a field. Nothing is allocated, nothing locked, nobody waits
- * but for the write; what cannot be written is dropped and counted.
+ * too long is cut at a field. Nothing is allocated, nothing locked; where whoever
+ * reads the lines is behind, or gone, nobody waits: the line is dropped and counted.
  *
  * Threads: any may call anything here.
  */

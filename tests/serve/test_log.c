@@ -117,6 +117,19 @@ static void what_cannot_be_written_is_counted(void **state)
     assert_int_equal(fby_log_dropped(), before + 1);
 }
 
+static void a_reader_that_does_not_read_keeps_nobody_waiting(void **state)
+{
+    uint64_t before = fby_log_dropped();
+    (void)state;
+    assert_int_equal(pipe2(ends, 0), 0); /* a write to it would wait */
+    fby_log_open(ends[1], FBY_LOG_TEXT, FBY_LOG_INFO);
+    for (int i = 0; i < 5000; i++)
+        fby_log(FBY_LOG_INFO, "unread", fby_log_uint("i", (uint64_t)i));
+    assert_true(fby_log_dropped() > before);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 static void what_repeats_is_said_once_in_a_while(void **state)
 {
     static fby_log_limit limit;
@@ -193,6 +206,7 @@ int main(void)
         cmocka_unit_test(a_line_that_is_too_long_is_cut_at_a_field),
         cmocka_unit_test(every_length_ends_as_a_line),
         cmocka_unit_test(what_cannot_be_written_is_counted),
+        cmocka_unit_test(a_reader_that_does_not_read_keeps_nobody_waiting),
         cmocka_unit_test(what_repeats_is_said_once_in_a_while),
         cmocka_unit_test(a_request_is_a_line),
         cmocka_unit_test(lines_of_several_threads_do_not_mix),
