@@ -19,6 +19,11 @@ static const fby_narrow *int8_for(fby_isa isa)
 {
     switch (isa) {
 #if defined(__x86_64__)
+    case FBY_ISA_AVX2:
+    case FBY_ISA_AVX512: /* without VNNI: 512-bit vpmaddwd was not built */
+        return &fby_int8_avx2;
+    case FBY_ISA_AVXVNNI:
+        return &fby_int8_avxvnni;
     case FBY_ISA_AVX512VNNI:
     case FBY_ISA_AVX512BF16:
         return &fby_int8_avx512vnni;

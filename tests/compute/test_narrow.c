@@ -5,6 +5,10 @@
 
 #include "compute_test.h"
 
+#if defined(__x86_64__)
+extern const fby_narrow fby_int8_avxvnni_for_tests; /* see meson.build */
+#endif
+
 typedef struct narrow_tables {
     const fby_narrow *table[2 * FBY_ISA_COUNT];
     const fby_narrow *plain[2 * FBY_ISA_COUNT]; /* plain C's of the same precision */
@@ -26,6 +30,12 @@ static narrow_tables runnable(void)
             all.table[all.count] = table;
             all.plain[all.count++] = fby_narrow_for((fby_precision)p, FBY_ISA_C);
         }
+#if defined(__x86_64__)
+    if (fby_isa_available(FBY_ISA_AVX512VNNI)) {
+        all.table[all.count] = &fby_int8_avxvnni_for_tests;
+        all.plain[all.count++] = fby_narrow_for(FBY_PRECISION_INT8, FBY_ISA_C);
+    }
+#endif
     return all;
 }
 

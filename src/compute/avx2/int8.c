@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Int8 products with AVX2, and, compiled again with FBY_AVX2_VNNI, with AVX-VNNI.
+ * The format, and the sums that a product is made of: compute/int8.h.
+ *
+ * Tile: h rows of x, 1 … 6, by one panel of 16 columns. Registers: 2 h
+ * accumulators, two vectors of the panel, some codes of x in all lanes, one product.
+ *
+ * AVX2: codes of x are q less that of 0, -255 … 255, in 16 bits; weights are widened
+ * on load. A step over two inputs is 2 vpmovsxbw, h broadcasts, 2 h vpmaddwd and 2 h
+ * vpaddd, all exact: at h = 6 six cycles where a core starts two vpmaddwd a cycle
+ * and adds beside them (Zen 4), 32 products each. vpmaddubsw would halve the
+ * instructions, but saturates unless a side has 7 bits, which costs the accuracy.
+ *
+ * AVX-VNNI: codes of x are 0 … 255. A step over four inputs is 2 loads, h
+ * broadcasts and 2 h vpdpbusd.
+ *
+ * The apart inputs are 4 steps of 16-bit products before, and a shift.
+ * Loops, splits of rows and prefetching: as in linear.c.
+ */
+#include <immintrin.h>
+#include <string.h>
+
+#include "base/bits.h"
+#include "compute/avx2/avx2.h"
+#include "compute/avx2/vector.h"
+#include "compute/int8.h"
+#include "compute/narrow.h"
+#include "compute/tables.h"
+
+#if !defined(FBY_AVX2_VNNI)
+#define FBY_AVX2_VNNI 0
+#endif
+
+enum { PANEL = 16, VECTORS = 2, TILE = 6, GROUP = FBY_AVX2_VNNI ? 4 : 2 };
+
+static const fby_int8_shape shape = {PANEL, GROUP};
+
+#if FBY_AVX2_VNNI
+typedef uint8_t code;
+#else
+typedef int16_t code;
+#endif
+
+typedef struct tile {
+    const char *x; /* fby_int8_row */
+    size_t ldx;    /* bytes */
+    const char *panel;
+    const fby_int8_panel *part;
+    size_t steps;
+    const char *prefetch; /* from here on … */
+    size_t prefetch_step; /* … so many bytes a step */
+    const float *residual;
+    size_t ldr;
+    float *out;
+    size_t ldo;
+    uint32_t columns; /* of the panel, that exist */
+} tile;
+
+static size_t packed_bytes(uint32_t n, uint32_t k)
+{
+    return fby_int8_packed_bytes(shape, n, k);
+}
+
+static void pack(const float *w, const float *bias, const float *sizes, uint32_t n, uint32_t k,
+                 void *packed)
+{
+    fby_int8_pack(shape, w, bias, sizes, n, k, packed);
+}
+
+static size_t operand_bytes(uint32_t k)
+{
+    return sizeof(fby_int8_row) + fby_align_up(k * sizeof(code), FBY_INT8_LINE);
+}
+
+/* ---- products ---- */
+
+/* acc + the two products of 16 bits in each lane. */
+FBY_INLINE __m256i add_pairs(__m256i acc, __m256i a, __m256i b)
+{
+    return _mm256_add_epi32(acc, _mm256_madd_epi16(a, b));
+}
+
+/* One group of weights of 8 columns, as add_group() takes it. */
+FBY_INLINE __m256i load_group(const char *panel, int vector)
+{
+#if FBY_AVX2_VNNI
+    return _mm256_load_si256((const __m256i *)(const void *)(panel + 32 * vector));
+#else
+    return _mm256_cvtepi8_epi16(
+        _mm_load_si128((const __m128i *)(const void *)(panel + 16 * vector)));
+#endif
+}
+
+FBY_INLINE __m256i add_group(__m256i acc, __m256i a, __m256i b)
+{
+#if FBY_AVX2_VNNI == 2 /* the same instruction as AVX-512 encodes it, for tests */
+    return _mm256_dpbusd_epi32(acc, a, b);
+#elif FBY_AVX2_VNNI
+    return _mm256_dpbusd_avx_epi32(acc, a, b);
+#else
+    return add_pairs(acc, a, b);
+#endif
+}
+
+FBY_INLINE __m256i four_bytes(const char *x)
+{
+    return _mm256_set1_epi32(*(const int *)(const void *)x);
+}
+
+FBY_INLINE void multiply(const tile *t, __m256i acc[TILE][VECTORS], const int rows)
+{
+    const char *x = t->x + offsetof(fby_int8_row, apart), *panel = t->panel;
+    const char *prefetch = t->prefetch;
+    const size_t ldx = t->ldx, prefetch_step = t->prefetch_step;
+
+    FBY_UNROLL
+    for (int row = 0; row < rows; row++)
+        FBY_UNROLL
+    for (int i = 0; i < VECTORS; i++)
+        acc[row][i] = _mm256_set1_epi32(FBY_INT8_HALF);
+    FBY_NO_UNROLL
+    for (size_t step = FBY_INT8_APART / 2; step != 0; step--, x += 4, panel += 32 * VECTORS) {
+        FBY_UNROLL
+        for (int i = 0; i < VECTORS; i++) {
+            __m256i b = _mm256_load_si256((const __m256i *)(const void *)(panel + 32 * i));
+            FBY_UNROLL
+            for (int row = 0; row < rows; row++)
+                acc[row][i] = add_pairs(acc[row][i], four_bytes(x + (size_t)row * ldx), b);
+        }
+    }
+    FBY_UNROLL
+    for (int row = 0; row < rows; row++)
+        FBY_UNROLL
+    for (int i = 0; i < VECTORS; i++)
+        acc[row][i] = _mm256_srai_epi32(acc[row][i], FBY_INT8_SHIFT);
+
+    x = t->x + sizeof(fby_int8_row);
+    FBY_NO_UNROLL
+    for (size_t step = t->steps; step != 0; step--) {
+        __m256i b[VECTORS];
+        FBY_UNROLL
+        for (int i = 0; i < VECTORS; i++) {
+            b[i] = load_group(panel, i);
+            __asm__("" : "+x"(b[i])); /* as in linear.c */
+        }
+        _mm_prefetch(prefetch, _MM_HINT_T0);
+        FBY_UNROLL
+        for (int row = 0; row < rows; row++) {
+            __m256i a = four_bytes(x + (size_t)row * ldx);
+            FBY_UNROLL
+            for (int i = 0; i < VECTORS; i++)
+                acc[row][i] = add_group(acc[row][i], a, b[i]);
+        }
+        x += 4;
+        panel += PANEL * GROUP;
+        prefetch += prefetch_step;
+    }
+}
+
+FBY_INLINE void run_tile(const tile *t, const int rows)
+{
+    __m256i acc[TILE][VECTORS];
+    multiply(t, acc, rows);
+
+    const float *scale = (const float *)(const void *)(t->panel + t->part->scale);
+    const float *low = (const float *)(const void *)(t->panel + t->part->low);
+    const float *middle = (const float *)(const void *)(t->panel + t->part->middle);
+    const float *bias = (const float *)(const void *)(t->panel + t->part->bias);
+    FBY_UNROLL
+    for (int i = 0; i < VECTORS; i++) {
+        const __m256 scales = _mm256_load_ps(scale + 8 * i), lows = _mm256_load_ps(low + 8 * i);
+        const __m256 middles = _mm256_load_ps(middle + 8 * i);
+        const __m256 biases = _mm256_load_ps(bias + 8 * i);
+        const uint32_t first = 8 * (uint32_t)i;
+        const uint32_t columns = t->columns > first ? t->columns - first : 0;
+        const char *x = t->x;
+        float *out = t->out + first;
+        const float *residual = t->residual != NULL ? t->residual + first : NULL;
+        FBY_UNROLL
+        for (int row = 0; row < rows; row++, x += t->ldx, out += t->ldo) {
+            const fby_int8_row *head = (const fby_int8_row *)(const void *)x;
+            __m256 y = _mm256_fmadd_ps(_mm256_set1_ps(head->low), lows, biases);
+            y = _mm256_fmadd_ps(_mm256_set1_ps(head->sum), middles, y);
+            __m256 codes = _mm256_cvtepi32_ps(acc[row][i]);
+            codes = _mm256_mul_ps(codes, _mm256_set1_ps(head->scale));
+            y = _mm256_fmadd_ps(codes, scales, y);
+            if (residual != NULL) {
+                y = _mm256_add_ps(y, fby_avx2_load(residual, columns));
+                residual += t->ldr;
+            }
+            fby_avx2_store(out, y, columns);
+        }
+    }
+}
+
+/* One body a height: the same sums. */
+static void run_tile_of(const tile *t, uint32_t rows)
+{
+    switch (rows) {
+    case 1:
+        run_tile(t, 1);
+        return;
+    case 2:
+        run_tile(t, 2);
+        return;
+    case 3:
+        run_tile(t, 3);
+        return;
+    case 4:
+        run_tile(t, 4);
+        return;
+    case 5:
+        run_tile(t, 5);
+        return;
+    default:
+        run_tile(t, 6);
+        return;
+    }
+}
+
+/* out (rows, n) = activation(x Wᵀ + bias [+ residual]). */
+static void product(const fby_linear *linear, fby_activation activation, const char *x,
+                    const float *residual, size_t ldr, uint32_t rows, float *out, size_t ldo)
+{
+    const fby_int8_panel part = fby_int8_lay_out(shape, linear->k);
+    const size_t ldx = operand_bytes(linear->k), steps = fby_div_up_u32(linear->k, GROUP);
+    const uint32_t tiles = fby_div_up_u32(rows, TILE);
+    const char *panel = linear->packed;
+
+    if (rows == 0)
+        return;
+    const size_t prefetch_step = part.bytes / (tiles * steps) + 1;
+    for (uint32_t column = 0; column < linear->n; column += PANEL, panel += part.bytes) {
+        uint32_t columns = fby_min_u32(PANEL, linear->n - column), row = 0;
+        for (uint32_t i = 0; i < tiles; i++) {
+            uint32_t height = rows / tiles + (i < rows % tiles);
+            tile t = {
+                .x = x + row * ldx,
+                .ldx = ldx,
+                .panel = panel,
+                .part = &part,
+                .steps = steps,
+                .prefetch = panel + part.bytes + i * steps * prefetch_step,
+                .prefetch_step = prefetch_step,
+                .residual = residual != NULL ? residual + row * ldr + column : NULL,
+                .ldr = ldr,
+                .out = out + row * ldo + column,
+                .ldo = ldo,
+                .columns = columns,
+            };
+            run_tile_of(&t, height);
+            if (activation != FBY_ACTIVATION_NONE)
+                fby_avx2_activate(activation, t.out, ldo, height, columns);
+            row += height;
+        }
+    }
+}
+
+/* ---- rows to codes ---- */
+
+/* 8 of x's inputs; those that are apart are 0, and those beyond k. */
+FBY_INLINE __m256 rest_of(const float *x, uint32_t rest)
+{
+    const __m256i bit = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+    __m256i set = _mm256_and_si256(_mm256_set1_epi32((int)rest), bit);
+    return _mm256_maskload_ps(x, _mm256_cmpeq_epi32(set, bit));
+}
+
+FBY_INLINE float largest_of(__m256 x)
+{
+    float lanes[8], found = 0.0f;
+    _mm256_storeu_ps(lanes, x);
+    for (int i = 0; i < 8; i++)
+        found = lanes[i] > found ? lanes[i] : found;
+    return found;
+}
+
+/* The codes of 16 inputs from x on, as 16-bit numbers. */
+FBY_INLINE __m256i codes_of(const float *x, uint32_t rest, __m256 inverse, __m256 zero)
+{
+    __m256 left = _mm256_fmadd_ps(rest_of(x, rest), inverse, zero);
+    __m256 right = _mm256_fmadd_ps(rest_of(x + 8, rest >> 8), inverse, zero);
+    __m256i both = _mm256_packs_epi32(_mm256_cvtps_epi32(left), _mm256_cvtps_epi32(right));
+    both = _mm256_permute4x64_epi64(both, 0xd8);
+    /* As for unsigned codes, which end at 255. */
+    both = _mm256_min_epi16(_mm256_max_epi16(both, _mm256_setzero_si256()), _mm256_set1_epi16(255));
+    return FBY_AVX2_VNNI ? both
+                         : _mm256_sub_epi16(both, _mm256_set1_epi16((short)_mm256_cvtss_f32(zero)));
+}
+
+static void quantize(const float *x, uint32_t k, const uint32_t *apart, const uint16_t *rest,
+                     fby_int8_row *row)
+{
+    code *codes = (code *)(row + 1);
+    __m256 most_below = _mm256_setzero_ps(), most_above = _mm256_setzero_ps(); /* 0 */
+    float most = 0.0f;
+    for (uint32_t j = 0; j < k; j += 8) {
+        __m256 value = rest_of(x + j, (uint32_t)rest[j / 16] >> j % 16);
+        most_below = _mm256_max_ps(_mm256_sub_ps(_mm256_setzero_ps(), value), most_below);
+        most_above = _mm256_max_ps(value, most_above);
+    }
+    const float low = -largest_of(most_below), high = largest_of(most_above);
+    for (uint32_t i = 0; i < FBY_INT8_APART; i++)
+        if (apart[i] < k)
+            most = fby_int8_larger(__builtin_fabsf(x[apart[i]]), most);
+    const float scale = fby_int8_row_scale(low, high, most), by = 1.0f / scale;
+    const float zero = fby_int8_zero(low, by);
+    const __m256 inverse = _mm256_set1_ps(by), zeros = _mm256_set1_ps(zero);
+
+    __m256i sums = _mm256_setzero_si256();
+    memset(row, 0, operand_bytes(k));
+    for (uint32_t j = 0; j < k; j += 16) {
+        __m256i all = codes_of(x + j, rest[j / 16], inverse, zeros);
+        if (k - j < 16) /* none beyond k */
+            all = _mm256_and_si256(
+                all, _mm256_cmpgt_epi16(
+                         _mm256_set1_epi16((short)(k - j)),
+                         _mm256_setr_epi16(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)));
+        sums = add_pairs(sums, all, _mm256_set1_epi16(1));
+#if FBY_AVX2_VNNI
+        _mm_store_si128(
+            (__m128i *)(void *)(codes + j),
+            _mm_packus_epi16(_mm256_castsi256_si128(all), _mm256_extracti128_si256(all, 1)));
+#else
+        _mm256_store_si256((__m256i *)(void *)(codes + j), all);
+#endif
+    }
+    int32_t lanes[8], sum = 0;
+    _mm256_storeu_si256((__m256i *)(void *)lanes, sums);
+    for (int i = 0; i < 8; i++)
+        sum += lanes[i];
+    row->scale = scale;
+    row->low = FBY_AVX2_VNNI ? -zero * scale : 0.0f;
+    row->sum = scale * (float)sum + row->low * (float)k;
+    for (uint32_t i = 0; i < FBY_INT8_APART; i++)
+        row->apart[i] = apart[i] < k ? fby_int8_apart_code(x[apart[i]], by) : 0;
+}
+
+static void operand(const fby_linear *next, const float *x, size_t ldx, uint32_t rows, void *out)
+{
+    const size_t bytes = operand_bytes(next->k);
+    const uint32_t *apart = fby_int8_indices(shape, next);
+    const uint16_t *rest = fby_int8_rest(shape, next);
+    for (size_t row = 0; row < rows; row++)
+        quantize(x + row * ldx, next->k, apart, rest, (fby_int8_row *)((char *)out + row * bytes));
+}
+
+static void linear(const fby_linear *linear, fby_activation activation, const void *x,
+                   uint32_t rows, float *out, size_t ldo)
+{
+    product(linear, activation, x, NULL, 0, rows, out, ldo);
+}
+
+static void linear_operand(const fby_linear *linear, fby_activation activation, const void *x,
+                           uint32_t rows, const fby_linear *next, float *wide, size_t ldw,
+                           void *out)
+{
+    product(linear, activation, x, NULL, 0, rows, wide, ldw);
+    operand(next, wide, ldw, rows, out);
+}
+
+static void linear_residual_norm(const fby_linear *linear, const fby_layer_norm *norm,
+                                 const void *x, const float *residual, size_t ldr, uint32_t rows,
+                                 float *out, size_t ldo, const fby_linear *next, void *out_operand)
+{
+    product(linear, FBY_ACTIVATION_NONE, x, residual, ldr, rows, out, ldo);
+    fby_avx2_layer_norm(norm, out, ldo, rows);
+    if (next != NULL)
+        operand(next, out, ldo, rows, out_operand);
+}
+
+#if FBY_AVX2_VNNI == 2
+extern const fby_narrow fby_int8_avxvnni_for_tests;
+const fby_narrow fby_int8_avxvnni_for_tests = {
+#elif FBY_AVX2_VNNI
+const fby_narrow fby_int8_avxvnni = {
+#else
+const fby_narrow fby_int8_avx2 = {
+#endif
+    .name = FBY_AVX2_VNNI ? "avxvnni" : "avx2",
+    .precision = "int8",
+    .version = 1,
+    .panel_width = PANEL,
+    .row_tile = TILE,
+    .wants_sizes = true,
+    .packed_bytes = packed_bytes,
+    .pack = pack,
+    .operand_bytes = operand_bytes,
+    .operand = operand,
+    .linear = linear,
+    .linear_operand = linear_operand,
+    .linear_residual_norm = linear_residual_norm,
+};
