@@ -7,8 +7,8 @@
 
 #include "cli/output.h"
 
-/* Writes `size` bytes between quotes, escaped as RFC 8259 asks. What is not UTF-8 becomes U+FFFD,
- * a code for each byte. */
+/* Writes `size` bytes between quotes, escaped as RFC 8259 asks. What is not UTF-8 becomes U+FFFD
+ * as fby_embed() reads it. */
 fby_status fby_json_text(fby_output *output, const char *bytes, size_t size);
 
 #endif

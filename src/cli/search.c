@@ -50,7 +50,7 @@ static const fby_cli_option options_table[] = {
     {.kind = FBY_CLI_REAL,
      .name = "min-score",
      .argument = "X",
-     .help = "only passages whose cosine with the query is X or more",
+     .help = "passages whose cosine with the query is X or more",
      AT(min_score)},
     {.kind = FBY_CLI_UINT,
      .letter = 'C',
@@ -63,14 +63,14 @@ static const fby_cli_option options_table[] = {
      .letter = 'g',
      .name = "glob",
      .argument = "LIST",
-     .help = "only files that LIST names, as '*.md,docs/**,!old*': patterns of .gitignore, the "
-             "last that matches decides",
+     .help = "files that '*.md,docs/**,!old*' names: patterns of .gitignore, the last that matches "
+             "decides",
      AT(globs)},
     {.kind = FBY_CLI_FLAG, .name = "json", .help = "a JSON object a line", AT(json)},
     {.kind = FBY_CLI_TEXT,
      .name = "index",
      .argument = "FILE",
-     .help = "keep the index in FILE (a file in the user's cache directory)",
+     .help = "keep the index in FILE (one in the user's cache)",
      AT(index)},
     {.kind = FBY_CLI_FLAG,
      .name = "hidden",
@@ -107,13 +107,13 @@ static const fby_cli_option options_table[] = {
     {.kind = FBY_CLI_CHOICE,
      .name = "color",
      .argument = "WHEN",
-     .help = "auto (a terminal, unless NO_COLOR is set), always or never",
+     .help = "auto (terminals, no NO_COLOR), always or never",
      .choices = "auto|always|never",
      AT(color)},
     {.kind = FBY_CLI_FLAG,
      .letter = 'v',
      .name = "verbose",
-     .help = "name each file passed over; say where the index is and what was done",
+     .help = "name what is passed over; say what was done",
      AT(verbose)},
     {.kind = FBY_CLI_END},
 };
@@ -553,13 +553,10 @@ const fby_cli_command fby_command_search = {
     .operands = "QUERY [FILE|DIR...]",
     .options = options_table,
     .details = "Searches the working directory where no FILE or DIR is named. A QUERY of - reads\n"
-               "one from each line of standard input. Files are cut into passages along their\n"
-               "headings, paragraphs and blank lines; these are embedded once and kept in an\n"
-               "index, of which only what has changed is made again. Names that begin with a dot,\n"
-               "what .gitignore leaves out, binary and large files are passed over.\n"
-               "\n"
-               "Ends with 0 when something was found, 1 when nothing was, 2 when something went\n"
-               "wrong.\n"
+               "one from each line of standard input. Passages are embedded once and kept in an\n"
+               "index, of which only what has changed is made again. Names that begin with a\n"
+               "dot, what .gitignore leaves out, binary and large files are passed over. Ends\n"
+               "with 0 when something was found, 1 when nothing was, 2 when something failed.\n"
                "\n"
                "Examples:\n"
                "  forebay search 'how is memory given back' docs/\n"

@@ -11,7 +11,8 @@ import unittest
 
 from command import FOREBAY, REAL_MODEL, CommandTest
 
-COMMANDS = (["embed"], ["tokenize"], ["info"], ["bench", "embed"])
+COMMANDS = (["embed"], ["tokenize"], ["info"], ["search"], ["similarity"],
+            ["bench", "embed"])
 
 
 class Table(CommandTest):
