@@ -552,11 +552,11 @@ const fby_cli_command fby_command_search = {
     .summary = "the passages of files that are nearest to a question",
     .operands = "QUERY [FILE|DIR...]",
     .options = options_table,
-    .details = "Searches the working directory where no FILE or DIR is named. A QUERY of - reads\n"
+    .details = "Searches the working directory if no FILE or DIR is named. A QUERY of - reads\n"
                "one from each line of standard input. Passages are embedded once and kept in an\n"
                "index, of which only what has changed is made again. Names that begin with a\n"
                "dot, what .gitignore leaves out, binary and large files are passed over. Ends\n"
-               "with 0 when something was found, 1 when nothing was, 2 when something failed.\n"
+               "with 0 when something was found, 1 when nothing was, 2 when something broke.\n"
                "\n"
                "Examples:\n"
                "  forebay search 'how is memory given back' docs/\n"
