@@ -16,6 +16,7 @@
 #include "base/platform.h"
 #include "cli/bench_report.h"
 #include "cli/commands.h"
+#include "cli/disruptor_trip.h"
 #include "cli/say.h"
 #include "forebay/disruptor.h"
 
@@ -27,8 +28,7 @@ enum {
     CAPACITY = 1024,
     THREADS_MAX = 4,
     ROUNDS_MAX = 1000,
-    SHARE_BATCH = 16, /* events a member takes at most */
-    HOPS = 20000      /* round trips of a latency sample */
+    SHARE_BATCH = 16 /* events a member takes at most */
 };
 
 typedef struct bench_event {
@@ -415,100 +415,6 @@ static double run(const bench_kind *kind, const bench_shape *shape, uint32_t bat
     return sum == expected ? (double)count / seconds : -1;
 }
 
-/* ---- latency: there and back, one in flight ---- */
-
-typedef struct bench_table {
-    fby_disruptor *there, *back;
-    fby_consumer *there_reader, *back_reader;
-    uint64_t *ball; /* the bare ping-pong's cache line */
-    int cpu;
-} bench_table;
-
-static bool open_table(bench_table *table)
-{
-    fby_disruptor_options options = FBY_DISRUPTOR_OPTIONS_INIT;
-    options.wait = FBY_WAIT_SPIN;
-    return fby_disruptor_create(&options, &table->there) == FBY_OK &&
-           fby_disruptor_create(&options, &table->back) == FBY_OK &&
-           fby_disruptor_add_consumer(table->there, NULL, 0, &table->there_reader) == FBY_OK &&
-           fby_disruptor_add_consumer(table->back, NULL, 0, &table->back_reader) == FBY_OK;
-}
-
-static void send(fby_disruptor *disruptor, uint64_t number)
-{
-    uint64_t sequence;
-    while (fby_disruptor_claim(disruptor, 1, &sequence) != FBY_OK)
-        fby_relax();
-    write_event(fby_disruptor_event(disruptor, sequence), number, OWN_WORDS);
-    fby_disruptor_publish(disruptor, sequence, 1);
-}
-
-static uint64_t receive(fby_disruptor *disruptor, fby_consumer *consumer)
-{
-    uint64_t sequence;
-    fby_consumer_wait(consumer, UINT64_MAX, &sequence);
-    uint64_t sum = sum_event(fby_disruptor_event(disruptor, sequence), OWN_WORDS);
-    fby_consumer_release(consumer, 1);
-    return sum;
-}
-
-static void *return_events(void *argument)
-{
-    bench_table *table = argument;
-    pin(table->cpu);
-    for (int i = 0; i < HOPS; i++)
-        send(table->back, receive(table->there, table->there_reader));
-    return NULL;
-}
-
-static void *return_ball(void *argument)
-{
-    bench_table *table = argument;
-    pin(table->cpu);
-    for (uint64_t i = 0; i < HOPS; i++) {
-        while (__atomic_load_n(table->ball, __ATOMIC_ACQUIRE) != 2 * i + 1)
-            fby_relax();
-        __atomic_store_n(table->ball, 2 * i + 2, __ATOMIC_RELEASE);
-    }
-    return NULL;
-}
-
-/* Nanoseconds a round trip: of events, or of one bare cache line. */
-static double round_trip_ns(bool events)
-{
-    static _Alignas(64) uint64_t ball[8];
-    bench_table table = {.ball = ball, .cpu = -1};
-    bench_work sides[2] = {{.cpu = -1}, {.cpu = -1}};
-    pthread_t other;
-
-    give_cpus(sides, 2);
-    table.cpu = sides[1].cpu;
-    cpu_set_t before;
-    sched_getaffinity(0, sizeof before, &before);
-    ball[0] = 0;
-    if (events && !open_table(&table))
-        return 0;
-    pthread_create(&other, NULL, events ? return_events : return_ball, &table);
-    pin(sides[0].cpu);
-    uint64_t start = fby_now_ns();
-    for (uint64_t i = 0; i < HOPS; i++) {
-        if (events) {
-            send(table.there, i);
-            receive(table.back, table.back_reader);
-        } else {
-            __atomic_store_n(ball, 2 * i + 1, __ATOMIC_RELEASE);
-            while (__atomic_load_n(ball, __ATOMIC_ACQUIRE) != 2 * i + 2)
-                fby_relax();
-        }
-    }
-    double ns = (double)(fby_now_ns() - start) / HOPS;
-    pthread_join(other, NULL);
-    sched_setaffinity(0, sizeof before, &before);
-    fby_disruptor_destroy(table.there);
-    fby_disruptor_destroy(table.back);
-    return ns;
-}
-
 /* ---- the command ---- */
 
 struct fields {
@@ -568,21 +474,30 @@ static bool measure_shape(fby_report *report, const bench_shape *shape, uint32_t
     return true;
 }
 
-static void measure_latency(fby_report *report, const struct fields *fields)
+/* Round by round: a line, lines, events, and the same backwards. */
+static void measure_trips(fby_report *report, const struct fields *fields)
 {
-    static double events[ROUNDS_MAX], bare[ROUNDS_MAX], ratios[ROUNDS_MAX];
+    static double ns[FBY_TRIPS][ROUNDS_MAX], line_ratio[ROUNDS_MAX], lines_ratio[ROUNDS_MAX];
     for (uint64_t round = 0; round < fields->rounds; round++) {
-        double before = round_trip_ns(false);
-        events[round] = round_trip_ns(true);
-        bare[round] = (before + round_trip_ns(false)) / 2;
-        ratios[round] = events[round] / bare[round];
+        double twice[FBY_TRIPS] = {0};
+        for (int turn = 0; turn < 2 * FBY_TRIPS; turn++) {
+            int trip = turn < FBY_TRIPS ? turn : 2 * FBY_TRIPS - 1 - turn;
+            twice[trip] += fby_trip_ns((fby_trip)trip);
+        }
+        for (int trip = 0; trip < FBY_TRIPS; trip++)
+            ns[trip][round] = twice[trip] / 2;
+        line_ratio[round] = ns[FBY_TRIP_EVENTS][round] / ns[FBY_TRIP_LINE][round];
+        lines_ratio[round] = ns[FBY_TRIP_EVENTS][round] / ns[FBY_TRIP_LINES][round];
     }
+    uint64_t rounds = fields->rounds;
     fby_report_text(report, "shape", "round-trip");
     fby_report_text(report, "queue", "disruptor");
-    FBY_REPORT_SPREAD(report, "round_trip_ns", fby_spread_of(events, fields->rounds));
-    FBY_REPORT_SPREAD(report, "ping_pong_ns", fby_spread_of(bare, fields->rounds));
-    FBY_REPORT_SPREAD(report, "ping_pong_ratio", fby_spread_of(ratios, fields->rounds));
-    fby_report_uint(report, "repetitions", fields->rounds);
+    FBY_REPORT_SPREAD(report, "round_trip_ns", fby_spread_of(ns[FBY_TRIP_EVENTS], rounds));
+    FBY_REPORT_SPREAD(report, "ping_pong_ns", fby_spread_of(ns[FBY_TRIP_LINE], rounds));
+    FBY_REPORT_SPREAD(report, "ping_pong_ratio", fby_spread_of(line_ratio, rounds));
+    FBY_REPORT_SPREAD(report, "bare_lines_ns", fby_spread_of(ns[FBY_TRIP_LINES], rounds));
+    FBY_REPORT_SPREAD(report, "bare_lines_ratio", fby_spread_of(lines_ratio, rounds));
+    fby_report_uint(report, "repetitions", rounds);
     fby_report_row(report);
 }
 
@@ -597,7 +512,7 @@ static int run_bench(const fby_cli_command *self, int argc, char **argv)
     fby_report report;
     fby_report_begin(&report, stdout, (fby_report_format)fields.format, "disruptor", NULL);
     if (fby_cpu_count() >= 2)
-        measure_latency(&report, &fields);
+        measure_trips(&report, &fields);
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
         for (size_t b = 0; b < sizeof batches / sizeof *batches; b++)
             if (!measure_shape(&report, &shapes[s], batches[b], &fields))
@@ -610,7 +525,8 @@ const fby_cli_command fby_bench_disruptor = {
     .summary = "64-byte events from thread to thread",
     .options = options,
     .details = "The disruptor beside concurrencykit's ring (built with libck-dev) and a queue of\n"
-               "a mutex and condition variables, in turn; first a round trip beside that of a\n"
-               "bare cache line. `crowded` rows have more threads than processors.\n",
+               "a mutex and condition variables, in turn; first a round trip, beside that of a\n"
+               "bare cache line, and of whole lines written and summed without a queue, as many\n"
+               "as the disruptor has slots. `crowded` rows have more threads than processors.\n",
     .run = run_bench,
 };
