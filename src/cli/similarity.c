@@ -297,9 +297,9 @@ const fby_cli_command fby_command_similarity = {
     .summary = "how near two texts are: the cosine of their vectors",
     .operands = "A B",
     .options = options_table,
-    .details = "A number from -1 to 1 for each pair, on a line of its own. An A or B of - stands\n"
-               "for the lines of standard input. One text is compared with each line of the\n"
-               "other side; two sides of as many lines are compared line by line.\n"
+    .details = "A number from -1 to 1 for each pair, a line each. An A or B of - stands for the\n"
+               "lines of standard input. One text is compared with each line of the other side;\n"
+               "two sides of as many lines are compared line by line.\n"
                "\n"
                "Examples:\n"
                "  forebay similarity 'a pool of water' 'the weir is full'\n"

@@ -167,7 +167,8 @@ void fby_request_defaults(const fby_request *request)
 
     call->limit = limit == 0 ? info->max_tokens : fby_min_u32(limit, info->max_tokens);
     call->truncate = request->api->truncates;
-    call->dimensions = info->truncate_dim != 0 ? info->truncate_dim : info->dim;
+    call->dimensions =
+        info->truncate_dim != 0 ? fby_min_u32(info->truncate_dim, info->dim) : info->dim;
     call->normalize = true;
     call->types = FBY_TYPE_FLOAT;
 }
