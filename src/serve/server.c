@@ -16,6 +16,7 @@
 #include "serve/agent.h"
 #include "serve/listen.h"
 #include "serve/log.h"
+#include "serve/notify.h"
 
 enum {
     BATCH_TOKENS = 256, /* as the engine's: rows enough for the weights, few enough for the cache */
@@ -483,12 +484,14 @@ int fby_serve_run(const fby_serve_config *config)
         return 1;
     }
     announce(&server);
+    fby_notify("READY=1");
     for (int got = 0; got != SIGTERM && got != SIGINT;) {
         got = sigwaitinfo(&set, NULL);
         if (got == SIGHUP)
             reload(&server);
     }
     fby_log_say(FBY_LOG_INFO, "stopping: answering what is in flight");
+    fby_notify("STOPPING=1");
     drain(&server, latest(&server), &set);
     stop(&server);
     return 0;
