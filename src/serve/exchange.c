@@ -572,9 +572,9 @@ static void drop(fby_exchange *exchange)
 {
     /* Nothing is read through the flag: who sees it late has worked for nothing. */
     atomic_store_explicit(&exchange->cancelled, true, memory_order_relaxed);
-    if (exchange->state == FBY_EXCHANGE_EMBEDDING)
-        fby_counter_add(&exchange->agent->metrics->cancelled_texts,
-                        exchange->call.count - exchange->next_text);
+    bool tokenizing = exchange->state == FBY_EXCHANGE_TOKENIZING; /* none of it is embedded yet */
+    fby_counter_add(&exchange->agent->metrics->cancelled_texts,
+                    exchange->call.count - (tokenizing ? 0 : exchange->next_text));
     delist(exchange);
 }
 
