@@ -4,6 +4,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "base/platform.h"
+
 /*
  * Schubfach (Raffaello Giulietti, "The Schubfach way to render doubles", 2020),
  * for binary32: the interval of decimals that round to x holds a multiple of
@@ -48,7 +50,7 @@ static int floor_log2_pow10(int e)
 
 /* ⌊g cp / 2^64⌋, its lowest bit set when anything was cut off that g's own rounding does not
  * explain. */
-static uint32_t round_to_odd(uint64_t g, uint32_t cp)
+static inline uint32_t round_to_odd(uint64_t g, uint32_t cp)
 {
     uint64_t low = (g & 0xffffffffu) * cp;
     uint64_t high = (g >> 32) * cp + (low >> 32);
@@ -67,18 +69,15 @@ static struct decimal shortest(uint32_t c, int q, bool closer)
     uint32_t middle = round_to_odd(g, (4 * c) << h);
     uint32_t upper = round_to_odd(g, (4 * c + 2) << h) - odd;
 
-    uint32_t s = middle / 4;
-    if (s >= 10) {
-        uint32_t tens = s / 10;
-        bool below = lower <= 40 * tens, above = 40 * tens + 40 <= upper;
-        if (below != above)
-            return (struct decimal){tens + above, k + 1};
-    }
-    bool below = lower <= 4 * s, above = 4 * s + 4 <= upper;
-    if (below != above)
-        return (struct decimal){s + above, k};
-    bool up = middle > 4 * s + 2 || (middle == 4 * s + 2 && (s & 1) != 0);
-    return (struct decimal){s + up, k};
+    /* Which of these it will be cannot be foretold: all are computed, none is jumped to. */
+    uint32_t s = middle / 4, tens = s / 10;
+    uint32_t tens_below = lower <= 40 * tens, tens_above = 40 * tens + 40 <= upper;
+    uint32_t shorter = (s >= 10) & (tens_below ^ tens_above);
+    uint32_t below = lower <= 4 * s, above = 4 * s + 4 <= upper;
+    uint32_t up = (middle > 4 * s + 2) | ((middle == 4 * s + 2) & s & 1);
+    uint32_t longer_digits = s + up + ((above - up) & -(below ^ above));
+    uint32_t digits = longer_digits + ((tens + tens_above - longer_digits) & -shorter);
+    return (struct decimal){digits, k + (int)shorter};
 }
 
 static struct decimal decimal_of(uint32_t fraction, uint32_t exponent)
@@ -141,36 +140,83 @@ static size_t put_exponent(int exponent, char *text)
     return size + fby_uint_text((uint64_t)(exponent < 0 ? -exponent : exponent), text + size);
 }
 
-/* `point`: of the digits, how many stand before the decimal point; may lie outside of them. */
-static size_t lay_out(const char *digits, size_t count, int point, char *text)
-{
-    size_t size = 0;
+enum { DIGITS = 9 }; /* of a float at most */
 
-    if (point > -4 && point <= 0) { /* 0.000ddd */
-        memcpy(text, "0.000", 5);
-        size = 2 + (size_t)-point;
-        memcpy(text + size, digits, count);
-        return size + count;
-    }
+/* Eight digits of `x` < 10^8, a value each in a byte, the first in the lowest: halves of four, of
+ * two, of one, each quotient by a multiplication that is exact in its range. */
+static inline uint64_t eight_digits(uint32_t x)
+{
+    uint64_t fours = x / 10000 | (uint64_t)(x % 10000) << 32;
+    uint64_t hundreds = (fours * 10486) >> 20 & 0x0000007f0000007fu;
+    uint64_t twos = hundreds | (fours - 100 * hundreds) << 16;
+    uint64_t tens = (twos * 103) >> 10 & 0x000f000f000f000fu;
+    return tens | (twos - 10 * tens) << 8;
+}
+
+/* Nine digits at most, without zeros at either end, as characters: in registers, for a copy by way
+ * of memory would wait for every store before it. */
+struct digits {
+    char first;            /* of nine; else NUL */
+    uint64_t rest;         /* the next in the lowest byte */
+    unsigned count, zeros; /* those left out at the end */
+};
+
+/* Of `x`, 0 < x < 10^9. */
+static inline struct digits digits_of(uint32_t x)
+{
+    uint32_t first = x / 100000000;
+    uint64_t eight = eight_digits(x % 100000000), text = eight + 0x3030303030303030u;
+    unsigned zeros = eight == 0 ? 8 : (unsigned)__builtin_clzll(eight) / 8;
+    if (FBY_UNLIKELY(first != 0))
+        return (struct digits){(char)('0' + first), text, DIGITS - zeros, zeros};
+    unsigned skipped = (unsigned)__builtin_ctzll(eight) / 8;
+    return (struct digits){0, text >> 8 * skipped, DIGITS - 1 - zeros - skipped, zeros};
+}
+
+/* Writes them, and a few bytes more: to DIGITS. */
+static inline void put_digits(const struct digits *digits, char *text)
+{
+    if (digits->first != 0)
+        *text++ = digits->first;
+    memcpy(text, &digits->rest, sizeof digits->rest);
+}
+
+/* `point`: of the digits, how many stand before the decimal point; may lie outside of them. */
+static FBY_NOINLINE size_t lay_out_any(const struct digits *digits, int point, char *text)
+{
+    char plain[DIGITS];
+    size_t size = 0, count = digits->count;
+
+    put_digits(digits, plain);
     if (point > 0 && point <= 9) { /* ddd.ddd, ddd000 */
         size_t whole = (size_t)point;
         if (whole >= count) {
-            memcpy(text, digits, count);
+            memcpy(text, plain, count);
             memset(text + count, '0', whole - count);
             return whole;
         }
-        memcpy(text, digits, whole);
+        memcpy(text, plain, whole);
         text[whole] = '.';
-        memcpy(text + whole + 1, digits + whole, count - whole);
+        memcpy(text + whole + 1, plain + whole, count - whole);
         return count + 1;
     }
-    text[size++] = digits[0];
+    text[size++] = plain[0];
     if (count > 1) {
         text[size++] = '.';
-        memcpy(text + size, digits + 1, count - 1);
+        memcpy(text + size, plain + 1, count - 1);
         size += count - 1;
     }
     return size + put_exponent(point - 1, text + size);
+}
+
+static inline size_t lay_out(const struct digits *digits, int point, char *text)
+{
+    if (FBY_UNLIKELY(point <= -4 || point > 0))
+        return lay_out_any(digits, point, text);
+    memcpy(text, "0.000", 5);
+    size_t size = 2 + (size_t)-point;
+    put_digits(digits, text + size);
+    return size + digits->count;
 }
 
 size_t fby_float_text(float x, char *text)
@@ -190,12 +236,7 @@ size_t fby_float_text(float x, char *text)
         return sign + 1;
     }
     struct decimal decimal = decimal_of(fraction, exponent);
-    while (decimal.digits % 10 == 0) {
-        decimal.digits /= 10;
-        decimal.exponent++;
-    }
-    char digits[FBY_UINT_TEXT];
-    char *end = digits + sizeof digits, *begin = digits_before(end, decimal.digits);
-    size_t count = (size_t)(end - begin);
-    return sign + lay_out(begin, count, (int)count + decimal.exponent, text + sign);
+    struct digits digits = digits_of(decimal.digits);
+    int point = (int)(digits.count + digits.zeros) + decimal.exponent;
+    return sign + lay_out(&digits, point, text + sign);
 }

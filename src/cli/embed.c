@@ -45,8 +45,8 @@ static const fby_cli_option options_table[] = {
     {.kind = FBY_CLI_CHOICE,
      .name = "output-type",
      .argument = "T",
-     .help = "float32, int8 (127 x, rounded), binary or ubinary (a bit a dimension, 1 where x > "
-             "0; less 128 or not); all but float32 of vectors of length 1",
+     .help = "float32, int8 (127 x, rounded), uint8 (that plus 128), binary or ubinary (a bit a "
+             "dimension, 1 where x > 0; less 128 or not); all but float32 of vectors of length 1",
      .choices = FBY_ROW_TYPES,
      AT(output_type)},
     {.kind = FBY_CLI_UINT,
@@ -117,10 +117,11 @@ static fby_status check_options(const struct options *options, uint32_t dim)
     if (options->dimensions > dim)
         return fby_error(FBY_EINVAL, "--dimensions %llu: the model's vectors have %u numbers",
                          (unsigned long long)options->dimensions, dim);
-    if (options->output_type == FBY_ROW_INT8 && options->normalize == FBY_NORMALIZE_NO)
+    bool scaled = options->output_type == FBY_ROW_INT8 || options->output_type == FBY_ROW_UINT8;
+    if (scaled && options->normalize == FBY_NORMALIZE_NO)
         return fby_error(FBY_EINVAL,
-                         "--output-type int8 states its scale for vectors of length 1: leave out "
-                         "--no-normalize");
+                         "--output-type int8 and uint8 state their scale for vectors of length 1: "
+                         "leave out --no-normalize");
     return FBY_OK;
 }
 

@@ -90,6 +90,10 @@ static bool read_options(const fby_request *request)
         !fby_member_bool(request, root, "return_meta", false, &call->return_meta))
         return false;
     call->left = side == 1;
+    if (!call->normalize && (call->types & (FBY_TYPE_INT8 | FBY_TYPE_UINT8)) != 0)
+        return fby_refuse(request->error, FBY_REFUSED_BAD_FIELD, "normalize",
+                          "int8 and uint8 state their scale for vectors of length 1: leave out "
+                          "`normalize`");
     return true;
 }
 

@@ -265,6 +265,16 @@ static void int8_is_127_times_the_number(void **state)
     assert_non_null(strstr(written, "\"scale\":127,\"embedding\":[64,-64,0,"));
 }
 
+static void uint8_is_int8_plus_128(void **state)
+{
+    (void)state;
+    assert_int_equal(write_nine(FBY_ROWS_NPY, FBY_ROW_UINT8), 128 + 2 * 9);
+    assert_memory_equal(written + 10, "{'descr': '|u1', 'fortran_order': False, 'shape': (2, 9), }",
+                        59);
+    write_nine(FBY_ROWS_CSV, FBY_ROW_UINT8);
+    assert_string_equal(written, "192,64,128,160,1,255,141,115,166\n1,1,1,1,1,1,1,128,128\n");
+}
+
 static void bits_are_packed_as_numpy_does(void **state)
 {
     (void)state;
@@ -306,6 +316,7 @@ int main(void)
         WITH_FILES(abandoned_stdout_is_cut_back_to_where_it_began),
         WITH_FILES(an_appended_file_cannot_be_patched),
         WITH_FILES(int8_is_127_times_the_number),
+        WITH_FILES(uint8_is_int8_plus_128),
         WITH_FILES(bits_are_packed_as_numpy_does),
         WITH_FILES(bare_floats_are_floats),
     };

@@ -164,6 +164,7 @@ static void wrong_types_are_refused_by_name(void **state)
         {"{\"input\":\"a\",\"truncate_side\":\"top\"}", "truncate_side"},
         {"{\"input\":\"a\",\"normalize\":1}", "normalize"},
         {"{\"input\":\"a\",\"return_meta\":\"x\"}", "return_meta"},
+        {"{\"input\":\"a\",\"normalize\":false,\"embedding_types\":\"uint8\"}", "normalize"},
         {"{\"input\":\"a\",\"prompt_name\":\"poem\"}", "prompt_name"},
         {"{\"input\":\"a\",\"prompt_name\":7}", "prompt_name"},
         {"{\"input\":\"a\",\"input_type\":\"poem\"}", "input_type"},
