@@ -34,7 +34,8 @@ struct fby_connection {
     struct MHD_Connection *mhd;
     int fd;
     enum phase phase;
-    bool suspended, hung_up, large_body, moved;
+    bool suspended, hung_up, moved;
+    bool gone;               /* closed while workers write for it */
     uint64_t deadline_ns;    /* of the phase */
     uint64_t sending_ns;     /* when it began to */
     uint64_t answered_bytes; /* of this answer */
@@ -102,11 +103,12 @@ static void watch(fby_connection *connection)
 static fby_connection *open_connection(fby_http *http, struct MHD_Connection *mhd)
 {
     fby_connection *connection = http->unused;
-    fby_assert(connection != NULL); /* libmicrohttpd's limit is ours */
+    if (connection == NULL) /* libmicrohttpd's limit is ours, but some may not be done with */
+        return NULL;
     http->unused = connection->next;
     connection->mhd = mhd;
     connection->fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-    connection->hung_up = connection->suspended = false;
+    connection->hung_up = connection->suspended = connection->gone = false;
     connection->previous = NULL;
     connection->next = http->open;
     if (http->open != NULL)
@@ -119,6 +121,17 @@ static fby_connection *open_connection(fby_http *http, struct MHD_Connection *mh
     return connection;
 }
 
+static bool is_under_way(const fby_exchange *exchange)
+{
+    return exchange->state == FBY_EXCHANGE_TOKENIZING || exchange->state == FBY_EXCHANGE_EMBEDDING;
+}
+
+static void reuse_connection(fby_connection *connection)
+{
+    connection->next = connection->http->unused;
+    connection->http->unused = connection;
+}
+
 static void close_connection(fby_connection *connection)
 {
     fby_http *http = connection->http;
@@ -128,10 +141,11 @@ static void close_connection(fby_connection *connection)
         http->open = connection->next;
     if (connection->next != NULL)
         connection->next->previous = connection->previous;
-    connection->next = http->unused;
-    http->unused = connection;
     http->open_count--;
     fby_counter_add(&http->agent->metrics->connections_closed, 1);
+    connection->gone = is_under_way(&connection->exchange);
+    if (!connection->gone)
+        reuse_connection(connection);
 }
 
 static void notify(void *cls, struct MHD_Connection *mhd, void **context,
@@ -564,6 +578,8 @@ static enum MHD_Result handle(void *cls, struct MHD_Connection *mhd, const char 
     fby_connection *connection =
         MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
 
+    if (connection == NULL)
+        return MHD_NO;
     if (*begun == NULL) {
         *begun = connection;
         begin_request(connection, url, method);
@@ -656,9 +672,14 @@ static void completed(void *cls, struct MHD_Connection *mhd, void **begun,
     if (agent->config->log_requests)
         log_request(connection);
     drop_body(connection);
+    *begun = NULL;
+    if (is_under_way(exchange)) { /* broken off before it could wait */
+        fby_exchange_cancel(exchange, FBY_REFUSED_INTERNAL, "the client is gone");
+        if (is_under_way(exchange))
+            return;
+    }
     fby_exchange_end(exchange);
     exchange->error.reason = FBY_REFUSED_NOT;
-    *begun = NULL;
     enter(connection, PHASE_IDLE, agent->config->keepalive_ms);
 }
 
@@ -673,6 +694,10 @@ void fby_http_ready(void *owner)
     fby_time_observe(&agent->metrics->tokenize, exchange->tokenize_ns);
     fby_time_observe(&agent->metrics->queue, exchange->queue_ns);
     fby_time_observe(&agent->metrics->compute, exchange->compute_ns);
+    if (connection->gone) {
+        fby_exchange_end(&connection->exchange);
+        reuse_connection(connection);
+    }
     if (!connection->suspended)
         return;
     connection->suspended = false;
