@@ -75,10 +75,15 @@ static size_t operand_bytes(uint32_t k)
 
 /* ---- products ---- */
 
-/* acc + the two products of 16 bits in each lane. */
+/* acc + the two products of 16 bits in each lane. As one piece: gcc 12 would put all products
+ * before all sums, which do not fit into registers then. */
 FBY_INLINE __m256i add_pairs(__m256i acc, __m256i a, __m256i b)
 {
-    return _mm256_add_epi32(acc, _mm256_madd_epi16(a, b));
+    __m256i products;
+    __asm__("vpmaddwd %3, %2, %1\n\tvpaddd %1, %0, %0"
+            : "+x"(acc), "=&x"(products)
+            : "x"(a), "x"(b));
+    return acc;
 }
 
 /* One group of weights of 8 columns, as add_group() takes it. */
