@@ -3,8 +3,8 @@
  * How near the kernels come to the peak of the instruction set, at the shapes of
  * all-MiniLM-L6-v2, on one thread.
  *
- *     bench_kernels [--json] [--isa NAME] [--rows M] [--repetitions N] [product] [attention] [norm]
- * [encoder]
+ *     bench_kernels [--json] [--isa NAME] [--precision P] [--rows M] [--repetitions N]
+ *         [product] [attention] [norm] [encoder]
  *
  * product: each product of a layer for several numbers of rows, going round the
  *     weights of six layers; "up" is "up+gelu" without GELU.
@@ -25,7 +25,7 @@
 #include <time.h>
 
 #include "base/bits.h"
-#include "compute/kernels.h"
+#include "compute/narrow.h"
 
 enum {
     HIDDEN = 384,
@@ -49,6 +49,7 @@ static const uint32_t shapes[STEPS + 1][2] = {{3 * HIDDEN, HIDDEN}, {0, 0},
 typedef struct bench_options {
     bool json, product, attention, norm, encoder;
     fby_isa isa;
+    fby_precision precision;
     uint32_t rows; /* 0: several */
     uint32_t repetitions;
 } bench_options;
@@ -56,6 +57,8 @@ typedef struct bench_options {
 typedef struct bench {
     bench_options options;
     const fby_kernels *kernels;
+    const fby_narrow *narrow; /* NULL at f32 */
+    void *x_operand, *mixed_operand, *inner_operand;
     fby_linear linear[LAYERS][STEPS];
     fby_layer_norm norm;
     char *packed;
@@ -104,15 +107,27 @@ static float *random_floats(bench *b, size_t count, float size)
     return x;
 }
 
+static size_t packed_bytes(const bench *b, uint32_t n, uint32_t k)
+{
+    return b->narrow != NULL ? b->narrow->packed_bytes(n, k) : b->kernels->packed_bytes(n, k);
+}
+
+static void pack(const bench *b, const float *w, uint32_t n, uint32_t k, void *packed)
+{
+    if (b->narrow != NULL)
+        b->narrow->pack(w, w, w, n, k, packed);
+    else
+        b->kernels->pack(w, w, n, k, packed);
+}
+
 /* All layers' weights one after another, in the order of use. */
 static void make_weights(bench *b)
 {
-    const fby_kernels *kernels = b->kernels;
     float *w = random_floats(b, (size_t)INNER * HIDDEN, 0.05f);
     size_t layer = 0;
     for (int s = 0; s < STEPS; s++)
         if (shapes[s][0] != 0)
-            layer += kernels->packed_bytes(shapes[s][0], shapes[s][1]);
+            layer += packed_bytes(b, shapes[s][0], shapes[s][1]);
     b->packed = memory(layer * LAYERS);
     char *at = b->packed;
     for (int l = 0; l < LAYERS; l++)
@@ -120,16 +135,31 @@ static void make_weights(bench *b)
             uint32_t n = shapes[s][0], k = shapes[s][1];
             if (n == 0)
                 continue;
-            kernels->pack(w, w, n, k, at);
+            pack(b, w, n, k, at);
             b->linear[l][s] = (fby_linear){at, n, k};
-            at += kernels->packed_bytes(n, k);
+            at += packed_bytes(b, n, k);
         }
     free(w);
+}
+
+/* What the first layer's products read; the others' operands differ only in what is apart. */
+static void make_operands(bench *b)
+{
+    const fby_narrow *narrow = b->narrow;
+    if (narrow == NULL)
+        return;
+    b->x_operand = memory(MOST_ROWS * narrow->operand_bytes(HIDDEN));
+    b->mixed_operand = memory(MOST_ROWS * narrow->operand_bytes(HIDDEN));
+    b->inner_operand = memory(MOST_ROWS * narrow->operand_bytes(INNER));
+    narrow->operand(&b->linear[0][QKV], b->x, HIDDEN, MOST_ROWS, b->x_operand);
+    narrow->operand(&b->linear[0][OUTPUT], b->mixed, HIDDEN, MOST_ROWS, b->mixed_operand);
+    narrow->operand(&b->linear[0][DOWN], b->inner, INNER, MOST_ROWS, b->inner_operand);
 }
 
 static bench bench_new(const bench_options *options)
 {
     bench b = {.options = *options, .kernels = fby_kernels_for(options->isa), .random = 1};
+    b.narrow = fby_narrow_for(options->precision, options->isa);
     make_weights(&b);
     b.gamma = random_floats(&b, HIDDEN, 1.0f);
     b.beta = random_floats(&b, HIDDEN, 1.0f);
@@ -140,13 +170,15 @@ static bench bench_new(const bench_options *options)
     b.inner = random_floats(&b, (size_t)MOST_ROWS * INNER, 1.0f);
     b.out = memory((size_t)MOST_ROWS * INNER * sizeof(float));
     b.scratch = memory(b.kernels->attention_scratch(MOST_ROWS, HEAD));
+    make_operands(&b);
     return b;
 }
 
 static void bench_free(bench *b)
 {
-    void *all[] = {b->packed, b->gamma, b->beta, b->x,      b->qkv,
-                   b->mixed,  b->inner, b->out,  b->scratch};
+    void *all[] = {b->packed,  b->gamma,     b->beta,          b->x,
+                   b->qkv,     b->mixed,     b->inner,         b->out,
+                   b->scratch, b->x_operand, b->mixed_operand, b->inner_operand};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         free(all[i]);
 }
@@ -167,10 +199,42 @@ static spread spread_of(double *values, uint32_t count)
     return (spread){values[count / 4], values[count / 2], values[count * 3 / 4]};
 }
 
+static void run_narrow(bench *b, int layer, step s, uint32_t rows)
+{
+    const fby_linear *linear = b->linear[layer];
+    switch (s) {
+    case QKV:
+        b->narrow->linear(&linear[QKV], FBY_ACTIVATION_NONE, b->x_operand, rows, b->out,
+                          3 * HIDDEN);
+        return;
+    case UP_ALONE:
+        b->narrow->linear(&linear[UP], FBY_ACTIVATION_NONE, b->x_operand, rows, b->out, INNER);
+        return;
+    case UP:
+        b->narrow->linear_operand(&linear[UP], FBY_ACTIVATION_GELU_ERF, b->x_operand, rows,
+                                  &linear[DOWN], b->out, INNER, b->inner_operand);
+        return;
+    case OUTPUT:
+        b->narrow->linear_residual_norm(&linear[OUTPUT], &b->norm, b->mixed_operand, b->x, HIDDEN,
+                                        rows, b->out, HIDDEN, &linear[UP], b->x_operand);
+        return;
+    case DOWN:
+        b->narrow->linear_residual_norm(&linear[DOWN], &b->norm, b->inner_operand, b->x, HIDDEN,
+                                        rows, b->out, HIDDEN, &linear[QKV], b->x_operand);
+        return;
+    default:
+        return;
+    }
+}
+
 /* The product of one layer's step, `rows` rows. */
 static void run_product(bench *b, int layer, step s, uint32_t rows)
 {
     const fby_linear *linear = &b->linear[layer][s == UP_ALONE ? UP : s];
+    if (b->narrow != NULL) {
+        run_narrow(b, layer, s, rows);
+        return;
+    }
     switch (s) {
     case QKV:
         b->kernels->linear(linear, FBY_ACTIVATION_NONE, b->x, HIDDEN, rows, b->out, 3 * HIDDEN);
@@ -196,10 +260,12 @@ static void run_product(bench *b, int layer, step s, uint32_t rows)
 
 static void print_head(const bench *b, const char *what)
 {
-    printf("{\"bench\": \"%s\", \"cpu\": \"%s\", \"isa\": \"%s\", \"kernels\": \"%s\", "
+    printf("{\"bench\": \"%s\", \"cpu\": \"%s\", \"isa\": \"%s\", \"precision\": \"%s\", "
+           "\"kernels\": \"%s\", "
            "\"repetitions\": %u",
-           what, fby_cpu_model(), fby_isa_name(b->options.isa), b->kernels->name,
-           b->options.repetitions);
+           what, fby_cpu_model(), fby_isa_name(b->options.isa),
+           fby_precision_name(b->options.precision),
+           b->narrow != NULL ? b->narrow->name : b->kernels->name, b->options.repetitions);
 }
 
 static void print_rate(const bench *b, spread rate, double peak)
@@ -247,7 +313,7 @@ static spread measure(bench *b, step s, uint32_t size, double operations)
 
 static void bench_product(bench *b, step s, uint32_t rows)
 {
-    double peak = fby_kernels_peak(b->options.isa) / 1e9;
+    double peak = fby_narrow_peak(b->options.precision, b->options.isa) / 1e9;
     spread rate = measure(b, s, rows, 2.0 * rows * shapes[s][0] * shapes[s][1] * LAYERS);
     if (b->options.json) {
         print_head(b, "product");
@@ -264,7 +330,7 @@ static void bench_attention(bench *b)
     static const uint32_t several[] = {8, 16, 26, 42, 64, 86, 128, 256, 512, 1024};
     for (size_t i = 0; i < sizeof several / sizeof several[0]; i++) {
         uint32_t tokens = several[i];
-        double peak = fby_kernels_peak(b->options.isa) / 1e9;
+        double peak = fby_narrow_peak(b->options.precision, b->options.isa) / 1e9;
         spread rate = measure(b, ATTENTION, tokens, 4.0 * tokens * tokens * HIDDEN);
         if (b->options.json) {
             print_head(b, "attention");
@@ -352,12 +418,47 @@ static void add_time(uint64_t *total, uint64_t *mark)
     *mark = now;
 }
 
+static void run_narrow_layer(bench *b, int layer, const text_batch *batch, uint64_t ns[STEPS])
+{
+    const fby_narrow *narrow = b->narrow;
+    const fby_linear *linear = b->linear[layer];
+    uint64_t mark = cpu_ns();
+    uint32_t rows = batch->rows, block = fby_narrow_block_rows(narrow, rows, INNER);
+    size_t operand = narrow->operand_bytes(HIDDEN);
+
+    narrow->linear(&linear[QKV], FBY_ACTIVATION_NONE, b->x_operand, rows, b->qkv, 3 * HIDDEN);
+    add_time(&ns[QKV], &mark);
+    for (uint32_t i = 0; i < batch->texts; i++) {
+        uint32_t first = batch->starts[i];
+        const float *qkv = b->qkv + (size_t)first * 3 * HIDDEN;
+        b->kernels->attention(qkv, qkv + HIDDEN, qkv + 2 * HIDDEN, 3 * HIDDEN,
+                              batch->starts[i + 1] - first, HEADS, HEAD, 0.17677669f, b->scratch,
+                              b->mixed + (size_t)first * HIDDEN, HIDDEN);
+    }
+    narrow->operand(&linear[OUTPUT], b->mixed, HIDDEN, rows, b->mixed_operand);
+    add_time(&ns[ATTENTION], &mark);
+    narrow->linear_residual_norm(&linear[OUTPUT], &b->norm, b->mixed_operand, b->x, HIDDEN, rows,
+                                 b->x, HIDDEN, &linear[UP], b->x_operand);
+    add_time(&ns[OUTPUT], &mark);
+    for (uint32_t first = 0; first < rows; first += block) {
+        uint32_t count = fby_min_u32(block, rows - first);
+        float *x = b->x + (size_t)first * HIDDEN;
+        char *x_operand = (char *)b->x_operand + first * operand;
+        narrow->linear_operand(&linear[UP], FBY_ACTIVATION_GELU_ERF, x_operand, count,
+                               &linear[DOWN], b->inner, INNER, b->inner_operand);
+        add_time(&ns[UP], &mark);
+        narrow->linear_residual_norm(&linear[DOWN], &b->norm, b->inner_operand, x, HIDDEN, count, x,
+                                     HIDDEN, &linear[QKV], x_operand);
+        add_time(&ns[DOWN], &mark);
+    }
+}
+
 static void run_layer(bench *b, int layer, const text_batch *batch, uint64_t ns[STEPS])
 {
     const fby_kernels *kernels = b->kernels;
     const fby_linear *linear = b->linear[layer];
     uint64_t mark = cpu_ns();
-    uint32_t rows = batch->rows, block = fby_kernels_block_rows(kernels, rows, 3 * HIDDEN);
+    uint32_t rows = batch->rows, block = fby_kernels_block_rows(kernels, rows, INNER);
 
     kernels->linear(&linear[QKV], FBY_ACTIVATION_NONE, b->x, HIDDEN, rows, b->qkv, 3 * HIDDEN);
     add_time(&ns[QKV], &mark);
@@ -373,7 +474,6 @@ static void run_layer(bench *b, int layer, const text_batch *batch, uint64_t ns[
                                   b->x, HIDDEN);
     add_time(&ns[OUTPUT], &mark);
 
-    block = fby_kernels_block_rows(kernels, rows, INNER);
     for (uint32_t first = 0; first < rows; first += block) {
         uint32_t count = fby_min_u32(block, rows - first);
         float *x = b->x + (size_t)first * HIDDEN;
@@ -394,7 +494,10 @@ static double run_batches(bench *b, uint32_t most, uint64_t ns[STEPS], uint64_t 
         text_batch batch = make_batch(b, most);
         uint64_t start = cpu_ns();
         for (int layer = 0; layer < LAYERS; layer++)
-            run_layer(b, layer, &batch, ns);
+            if (b->narrow != NULL)
+                run_narrow_layer(b, layer, &batch, ns);
+            else
+                run_layer(b, layer, &batch, ns);
         took += cpu_ns() - start;
         operations += batch_operations(&batch);
         *tokens += batch.rows;
@@ -407,7 +510,7 @@ static void bench_encoder(bench *b, uint32_t most)
     double shares[MOST_REPETITIONS], rates[MOST_REPETITIONS];
     uint64_t ns[STEPS] = {0}, all = 0, tokens = 0;
     for (uint32_t i = 0; i < b->options.repetitions; i++) {
-        double peak = fby_kernels_peak(b->options.isa) / 1e9;
+        double peak = fby_narrow_peak(b->options.precision, b->options.isa) / 1e9;
         rates[i] = run_batches(b, most, ns, &tokens);
         shares[i] = rates[i] / peak;
     }
@@ -456,6 +559,17 @@ static bool parse_isa(const char *word, fby_isa *isa)
     return false;
 }
 
+static bool parse_precision(const char *word, fby_precision *precision)
+{
+    for (int i = 0; i <= FBY_PRECISION_INT8; i++)
+        if (strcmp(word, fby_precision_name((fby_precision)i)) == 0) {
+            *precision = (fby_precision)i;
+            return true;
+        }
+    fprintf(stderr, "bench_kernels: %s: expected f32, bf16 or int8\n", word);
+    return false;
+}
+
 static bool parse(int count, char **words, bench_options *options)
 {
     *options = (bench_options){.repetitions = 9};
@@ -480,7 +594,10 @@ static bool parse(int count, char **words, bench_options *options)
         else if (strcmp(word, "--repetitions") == 0 && ++i < count)
             options->repetitions =
                 fby_min_u32((uint32_t)strtoul(value, NULL, 10), MOST_REPETITIONS);
-        else if (strcmp(word, "--isa") != 0 || ++i >= count || !parse_isa(value, &options->isa))
+        else if (strcmp(word, "--precision") == 0 && ++i < count) {
+            if (!parse_precision(value, &options->precision))
+                return false;
+        } else if (strcmp(word, "--isa") != 0 || ++i >= count || !parse_isa(value, &options->isa))
             return false;
     }
     if (!options->product && !options->attention && !options->norm && !options->encoder)
@@ -492,14 +609,16 @@ int main(int count, char **words)
 {
     bench_options options;
     if (!parse(count, words, &options)) {
-        fprintf(stderr, "usage: bench_kernels [--json] [--isa NAME] [--rows M] "
+        fprintf(stderr, "usage: bench_kernels [--json] [--isa NAME] [--precision P] [--rows M] "
                         "[--repetitions N] [product] [attention] [norm] [encoder]\n");
         return 2;
     }
     bench b = bench_new(&options);
     if (!options.json)
-        printf("%s, %s kernels, peak %.1f GFLOP/s, %u repetitions\n", fby_cpu_model(),
-               b.kernels->name, fby_kernels_peak(options.isa) / 1e9, options.repetitions);
+        printf("%s, %s, %s kernels, peak %.1f GFLOP/s, %u repetitions\n", fby_cpu_model(),
+               fby_precision_name(options.precision),
+               b.narrow != NULL ? b.narrow->name : b.kernels->name,
+               fby_narrow_peak(options.precision, options.isa) / 1e9, options.repetitions);
     if (options.product)
         bench_products(&b);
     if (options.attention)

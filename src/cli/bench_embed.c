@@ -20,7 +20,7 @@
 #include "cli/commands.h"
 #include "cli/model_choice.h"
 #include "cli/say.h"
-#include "compute/kernels.h"
+#include "compute/narrow.h"
 
 enum { ROUNDS_MIN = 9, ROUNDS_MAX = 999, CALLS_MAX = 1 << 20 };
 
@@ -70,6 +70,7 @@ struct bench {
     fby_model *model;
     fby_model_info info;
     fby_isa isa;
+    fby_precision precision;
     const fby_bench_texts *texts;
     size_t batch, batches; /* texts a call; calls that the whole file makes */
     size_t calls, passes;  /* a round: `calls` of them, evenly spaced, `passes` times */
@@ -167,7 +168,7 @@ struct rounds {
 
 static fby_status measure_round(struct bench *bench, struct rounds *rounds)
 {
-    double peak = fby_kernels_peak(bench->isa) * bench->info.threads;
+    double peak = fby_narrow_peak(bench->precision, bench->isa) * bench->info.threads;
     double cpu = cpu_seconds();
     struct work work = {0};
     fby_status status = run_round(bench, &work);
@@ -247,6 +248,7 @@ static fby_status set_up(struct bench *bench, const struct options *options)
         status = fby_model_get_info(bench->model, &bench->info);
     if (status == FBY_OK)
         status = isa_named(bench->info.isa, &bench->isa);
+    bench->precision = (fby_precision)options->model.precision;
     if (status != FBY_OK)
         return status;
 

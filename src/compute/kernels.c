@@ -2,6 +2,7 @@
 #include "compute/kernels.h"
 
 #include <stdalign.h>
+#include <stdbool.h>
 #include <time.h>
 
 #include "base/bits.h"
@@ -43,7 +44,7 @@ uint32_t fby_narrow_block_rows(const fby_narrow *narrow, uint32_t rows, uint32_t
     return block_rows(narrow->row_tile, rows, widest, fby_cpu_l2_bytes() / 2);
 }
 
-typedef uint64_t (*peak_loop)(uint64_t rounds, float sink[FBY_PEAK_SINK]);
+typedef uint64_t (*peak_loop)(uint64_t rounds, float *sink);
 
 static peak_loop peak_loop_for(fby_isa isa)
 {
@@ -70,11 +71,10 @@ static uint64_t thread_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-double fby_kernels_peak(fby_isa isa)
+static double measure(peak_loop loop)
 {
     enum { RUNS = 16, RUN_NS = 3000000 };
     alignas(64) float sink[FBY_PEAK_SINK];
-    peak_loop loop = peak_loop_for(isa);
     double best = 0.0;
     uint64_t rounds = 1024;
 
@@ -93,4 +93,16 @@ double fby_kernels_peak(fby_isa isa)
         run++;
     }
     return best;
+}
+
+double fby_kernels_peak(fby_isa isa)
+{
+    return measure(peak_loop_for(isa));
+}
+
+double fby_narrow_peak(fby_precision precision, fby_isa isa)
+{
+    const fby_narrow *narrow = fby_narrow_for(precision, isa);
+    bool own = narrow != NULL && narrow->peak_loop != NULL;
+    return measure(own ? narrow->peak_loop : peak_loop_for(isa));
 }

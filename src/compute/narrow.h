@@ -57,6 +57,10 @@ struct fby_narrow {
     void (*linear_residual_norm)(const fby_linear *linear, const fby_layer_norm *norm,
                                  const void *x, const float *residual, size_t ldr, uint32_t rows,
                                  float *out, size_t ldo, const fby_linear *next, void *operand);
+
+    /* As those of compute/tables.h, with the instructions that the products run on; NULL: they are
+     * those of f32. */
+    uint64_t (*peak_loop)(uint64_t rounds, float *sink);
 };
 
 /* The table of `precision` for the widest instruction set that `isa` includes; NULL for f32. */
@@ -64,6 +68,9 @@ const fby_narrow *fby_narrow_for(fby_precision precision, fby_isa isa);
 
 /* As fby_kernels_block_rows(). */
 uint32_t fby_narrow_block_rows(const fby_narrow *narrow, uint32_t rows, uint32_t widest);
+
+/* As fby_kernels_peak(), with the instructions of a precision's products. */
+double fby_narrow_peak(fby_precision precision, fby_isa isa);
 
 /* "f32", "bf16", "int8". */
 const char *fby_precision_name(fby_precision precision);

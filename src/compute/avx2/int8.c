@@ -375,6 +375,31 @@ static void linear_residual_norm(const fby_linear *linear, const fby_layer_norm 
         operand(next, out, ldo, rows, out_operand);
 }
 
+FBY_INLINE __m256i load_sink(const float *sink)
+{
+    return _mm256_loadu_si256((const __m256i *)(const void *)sink);
+}
+
+/* As many groups a cycle as the core starts, as in peak.c. */
+static uint64_t peak_loop(uint64_t rounds, float *sink)
+{
+    enum { CHAINS = 12 };
+    __m256i acc[CHAINS];
+    const __m256i a = load_sink(sink), b = load_sink(sink + 16);
+    FBY_UNROLL
+    for (int i = 0; i < CHAINS; i++)
+        acc[i] = load_sink(sink + 8 * i);
+    FBY_NO_UNROLL
+    for (uint64_t round = 0; round < rounds; round++)
+        FBY_UNROLL
+    for (int i = 0; i < CHAINS; i++)
+        acc[i] = add_group(acc[i], a, b);
+    FBY_UNROLL
+    for (int i = 0; i < CHAINS; i++)
+        _mm256_storeu_si256((__m256i *)(void *)(sink + 8 * i), acc[i]);
+    return rounds * CHAINS * 8 * GROUP * 2;
+}
+
 #if FBY_AVX2_VNNI == 2
 extern const fby_narrow fby_int8_avxvnni_for_tests;
 const fby_narrow fby_int8_avxvnni_for_tests = {
@@ -396,4 +421,5 @@ const fby_narrow fby_int8_avx2 = {
     .linear = linear,
     .linear_operand = linear_operand,
     .linear_residual_norm = linear_residual_norm,
+    .peak_loop = peak_loop,
 };

@@ -262,6 +262,26 @@ static void linear_residual_norm(const fby_linear *linear, const fby_layer_norm 
         operand(next, out, ldo, rows, out_operand);
 }
 
+/* As many vdpbf16ps a cycle as the core starts, as in peak.c. */
+static uint64_t peak_loop(uint64_t rounds, float *sink)
+{
+    enum { CHAINS = 24 };
+    __m512 acc[CHAINS];
+    const __m512i a = _mm512_loadu_si512(sink), b = _mm512_loadu_si512(sink + 16);
+    FBY_UNROLL
+    for (int i = 0; i < CHAINS; i++)
+        acc[i] = _mm512_loadu_ps(sink + 16 * i);
+    FBY_NO_UNROLL
+    for (uint64_t round = 0; round < rounds; round++)
+        FBY_UNROLL
+    for (int i = 0; i < CHAINS; i++)
+        acc[i] = _mm512_dpbf16_ps(acc[i], (__m512bh)a, (__m512bh)b);
+    FBY_UNROLL
+    for (int i = 0; i < CHAINS; i++)
+        _mm512_storeu_ps(sink + 16 * i, acc[i]);
+    return rounds * CHAINS * 32 * 2;
+}
+
 const fby_narrow fby_bf16_avx512bf16 = {
     .name = "avx512bf16",
     .precision = "bf16",
@@ -275,4 +295,5 @@ const fby_narrow fby_bf16_avx512bf16 = {
     .linear = linear,
     .linear_operand = linear_operand,
     .linear_residual_norm = linear_residual_norm,
+    .peak_loop = peak_loop,
 };

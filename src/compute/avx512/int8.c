@@ -336,6 +336,26 @@ static void linear_residual_norm(const fby_linear *linear, const fby_layer_norm 
         operand(next, out, ldo, rows, out_operand);
 }
 
+/* As many vpdpbusd a cycle as the core starts, as in peak.c. */
+static uint64_t peak_loop(uint64_t rounds, float *sink)
+{
+    enum { CHAINS = 24 };
+    ints acc[CHAINS];
+    const __m512i a = _mm512_loadu_si512(sink), b = _mm512_loadu_si512(sink + 16);
+    FBY_UNROLL
+    for (int i = 0; i < CHAINS; i++)
+        acc[i] = (ints)_mm512_loadu_si512(sink + 16 * i);
+    FBY_NO_UNROLL
+    for (uint64_t round = 0; round < rounds; round++)
+        FBY_UNROLL
+    for (int i = 0; i < CHAINS; i++)
+        acc[i] = (ints)_mm512_dpbusd_epi32((__m512i)acc[i], a, b);
+    FBY_UNROLL
+    for (int i = 0; i < CHAINS; i++)
+        _mm512_storeu_si512(sink + 16 * i, (__m512i)acc[i]);
+    return rounds * CHAINS * 64 * 2;
+}
+
 const fby_narrow fby_int8_avx512vnni = {
     .name = "avx512vnni",
     .precision = "int8",
@@ -350,4 +370,5 @@ const fby_narrow fby_int8_avx512vnni = {
     .linear = linear,
     .linear_operand = linear_operand,
     .linear_residual_norm = linear_residual_norm,
+    .peak_loop = peak_loop,
 };
