@@ -7,6 +7,12 @@ static const fby_narrow *bf16_for(fby_isa isa)
 {
     switch (isa) {
 #if defined(__x86_64__)
+    case FBY_ISA_AVX2:
+    case FBY_ISA_AVXVNNI:
+        return &fby_bf16_avx2;
+    case FBY_ISA_AVX512:
+    case FBY_ISA_AVX512VNNI:
+        return &fby_bf16_avx512;
     case FBY_ISA_AVX512BF16:
         return &fby_bf16_avx512bf16;
 #endif

@@ -12,6 +12,7 @@ extern const fby_narrow fby_int8_c, fby_bf16_c;
 #if defined(__x86_64__)
 extern const fby_kernels fby_kernels_avx2;
 extern const fby_kernels fby_kernels_avx512;
+extern const fby_narrow fby_bf16_avx2, fby_bf16_avx512;
 extern const fby_narrow fby_int8_avx2, fby_int8_avxvnni;
 extern const fby_narrow fby_int8_avx512vnni, fby_bf16_avx512bf16;
 #endif
