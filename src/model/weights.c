@@ -166,6 +166,25 @@ static fby_status pack_norm(const packer *p, const char *module, const fby_layer
     return pack_vector(p, name, p->config->bert.hidden, norm->beta);
 }
 
+static bool all_finite(const float *x, size_t n)
+{
+    float sum = 0; /* of zeros, unless one is not */
+    for (size_t i = 0; i < n; i++)
+        sum += x[i] * 0.0f;
+    return sum == 0;
+}
+
+/* In f32 a weight that is no number shows in every vector that it is part of, and is refused there
+ * (engine/vector.h); products of few bits would make an ordinary number of it. */
+static fby_status check_finite(const packer *p, const char *name, const float *x, size_t n)
+{
+    const fby_narrow *narrow = p->kernels->narrow;
+    if (narrow == NULL || all_finite(x, n))
+        return FBY_OK;
+    return fby_error(FBY_ENOTFINITE, "%s%s: NaN or infinity, which %s cannot hold", p->prefix, name,
+                     narrow->precision);
+}
+
 /* Reads module.weight (n, k) and module.bias (n) into rows `row` … of the matrix and the bias. */
 static fby_status gather(const packer *p, const char *module, uint32_t n, uint32_t k, uint32_t row,
                          bool has_bias)
@@ -176,12 +195,17 @@ static fby_status gather(const packer *p, const char *module, uint32_t n, uint32
     fby_status status = find(p, name, 2, n, k, &tensor);
     if (status != FBY_OK)
         return status;
-    if (p->weights != NULL)
+    if (p->weights != NULL) {
         read_all(tensor, (size_t)n * k, p->matrix + (size_t)row * k);
-    if (!has_bias)
-        return FBY_OK;
+        status = check_finite(p, name, p->matrix + (size_t)row * k, (size_t)n * k);
+    }
+    if (status != FBY_OK || !has_bias)
+        return status;
     snprintf(name, sizeof name, "%s.bias", module);
-    return pack_vector(p, name, n, p->weights != NULL ? p->bias + row : NULL);
+    status = pack_vector(p, name, n, p->weights != NULL ? p->bias + row : NULL);
+    if (status == FBY_OK && p->weights != NULL)
+        status = check_finite(p, name, p->bias + row, n);
+    return status;
 }
 
 static void pack_gathered(const packer *p, const fby_linear *linear, bool has_bias)
@@ -192,17 +216,23 @@ static void pack_gathered(const packer *p, const fby_linear *linear, bool has_bi
 }
 
 /* A product of a layer, which has a bias; `norm`, already packed, follows it. */
-static void pack_product(const packer *p, const fby_linear *linear, const fby_layer_norm *norm)
+static fby_status pack_product(const packer *p, const fby_linear *linear,
+                               const fby_layer_norm *norm)
 {
     const fby_narrow *narrow = p->weights != NULL ? p->kernels->narrow : NULL;
     if (narrow == NULL) {
         pack_gathered(p, linear, true);
-        return;
+        return FBY_OK;
     }
     const float *sizes = p->calibration != NULL ? fby_calibration_sizes(p->calibration) : NULL;
+    if (sizes != NULL && !all_finite(sizes, linear->k))
+        return fby_error(FBY_ENOTFINITE,
+                         "%sembeddings or LayerNorm: NaN or infinity, which %s cannot be fitted to",
+                         p->prefix, narrow->precision);
     narrow->pack(p->matrix, p->bias, sizes, linear->n, linear->k, writable(linear->packed));
     if (p->calibration != NULL)
         fby_calibration_step(p->calibration, p->matrix, p->bias, norm);
+    return FBY_OK;
 }
 
 static fby_status pack_linear(const packer *p, const char *module, uint32_t n, uint32_t k,
@@ -267,9 +297,8 @@ static fby_status pack_layer(const packer *p, uint32_t index)
         snprintf(name, sizeof name, "encoder.layer.%u.attention.self.%s", index, qkv[i]);
         status = gather(p, name, hidden, hidden, i * hidden, true);
     }
-    if (status != FBY_OK)
-        return status;
-    pack_product(p, &layer->qkv, NULL);
+    if (status == FBY_OK)
+        status = pack_product(p, &layer->qkv, NULL);
 
     const struct {
         const char *name;
@@ -284,7 +313,7 @@ static fby_status pack_layer(const packer *p, uint32_t index)
         snprintf(name, sizeof name, "encoder.layer.%u.%s", index, linears[i].name);
         status = gather(p, name, linears[i].n, linears[i].k, 0, true);
         if (status == FBY_OK)
-            pack_product(p, linears[i].linear, linears[i].norm);
+            status = pack_product(p, linears[i].linear, linears[i].norm);
     }
     return status;
 }

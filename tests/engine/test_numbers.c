@@ -113,6 +113,34 @@ static void a_vector_that_is_not_finite_is_refused_by_its_text(void **state)
     }
 }
 
+/* Products of few bits would hide them: the model is refused when it is packed. */
+static void weights_that_are_not_finite_are_refused_in_few_bits(void **state)
+{
+    (void)state;
+    static const char *const names[] = {
+        "encoder.layer.0.attention.self.key.weight", "encoder.layer.0.attention.self.value.bias",
+        "encoder.layer.0.intermediate.dense.weight", "encoder.layer.0.output.dense.bias"};
+    const fby_precision precisions[] = {FBY_PRECISION_BF16, FBY_PRECISION_INT8};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        for (size_t j = 0; j < 2; j++) {
+            fby_model_options options = FBY_MODEL_OPTIONS_INIT;
+            float *value = tiny_find(&tiny, names[i])->values + 3, before = *value;
+            options.cache_dir = "";
+            options.precision = precisions[j];
+            *value = j == 0 ? NAN : INFINITY;
+            tiny_write(&tiny, dir);
+            *value = before;
+            assert_int_equal(fby_model_open(dir, &options, &model), FBY_ENOTFINITE);
+            assert_non_null(strstr(fby_last_error(), names[i]));
+            assert_null(model);
+        }
+    fby_model_options options = FBY_MODEL_OPTIONS_INIT;
+    options.cache_dir = "";
+    options.precision = FBY_PRECISION_INT8;
+    tiny_write(&tiny, dir);
+    assert_int_equal(fby_model_open(dir, &options, &model), FBY_OK);
+}
+
 static void a_vector_whose_squares_overflow_still_has_a_length(void **state)
 {
     (void)state;
@@ -187,6 +215,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH_MODEL(a_vector_that_is_not_finite_is_refused_by_its_text),
+        WITH_MODEL(weights_that_are_not_finite_are_refused_in_few_bits),
         WITH_MODEL(a_vector_whose_squares_overflow_still_has_a_length),
         WITH_MODEL(truncate_dim_cuts_behind_the_models_modules),
         WITH_MODEL(a_truncate_dim_beyond_the_vector_keeps_all),
