@@ -202,10 +202,9 @@ size_t fby_api_arena_size(const fby_api *api, size_t size);
 bool fby_api_parse(const fby_api *api, const fby_route *route, const char *body, size_t size,
                    fby_arena *arena, fby_call *call, fby_api_error *error);
 
-/* For a text over call->limit that may not be cut: the refusal in the dialect's own words.
- * `tokens` of text `index`, special ones included; returns false. */
-bool fby_api_refuse_too_long(const fby_call *call, uint32_t index, uint64_t tokens,
-                             fby_api_error *error);
+/* For text `index`, over call->limit and not to be cut: the refusal in the dialect's own words;
+ * returns false. */
+bool fby_api_refuse_too_long(const fby_call *call, uint32_t index, fby_api_error *error);
 
 /* ---- from vectors to an answer ---- */
 

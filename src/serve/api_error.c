@@ -76,28 +76,26 @@ bool fby_refuse(fby_api_error *error, fby_refusal reason, const char *param, con
     return false;
 }
 
-bool fby_api_refuse_too_long(const fby_call *call, uint32_t index, uint64_t tokens,
-                             fby_api_error *error)
+bool fby_api_refuse_too_long(const fby_call *call, uint32_t index, fby_api_error *error)
 {
-    unsigned long long given = tokens;
     switch (call->dialect) {
     case FBY_DIALECT_TEI:
         return fby_refuse(error, FBY_REFUSED_TOO_LONG, "inputs",
-                          "Input validation error: `inputs` must have less than %u tokens. "
-                          "Given: %llu",
-                          call->limit, given);
+                          "Input validation error: `inputs` must have less than %u tokens; text %u "
+                          "has more",
+                          call->limit, index);
     case FBY_DIALECT_OLLAMA:
         return fby_refuse(error, FBY_REFUSED_TOO_LONG, "input",
                           "the input length exceeds the context length");
     case FBY_DIALECT_LLAMA:
         return fby_refuse(error, FBY_REFUSED_TOO_LONG, "content",
-                          "input (%llu tokens) is larger than the max context size (%u tokens)",
-                          given, call->limit);
+                          "input (text %u) is larger than the max context size (%u tokens)", index,
+                          call->limit);
     default:
         return fby_refuse(error, FBY_REFUSED_TOO_LONG, "input",
                           "This model's maximum context length is %u tokens; text %u of `input` "
-                          "has %llu",
-                          call->limit, index, given);
+                          "has more",
+                          call->limit, index);
     }
 }
 

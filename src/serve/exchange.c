@@ -182,9 +182,7 @@ static fby_status encode(const fby_call *call, const fby_api_text *text, uint32_
 
 static bool refuse_too_long(fby_exchange *exchange, uint32_t text)
 {
-    return fby_refuse(&exchange->error, FBY_REFUSED_TOO_LONG, "input",
-                      "text %u has more than %u tokens, the limit of this model", text,
-                      exchange->call.limit);
+    return fby_api_refuse_too_long(&exchange->call, text, &exchange->error);
 }
 
 fby_status fby_exchange_tokenize(fby_exchange *exchange, uint32_t i)

@@ -61,7 +61,8 @@ static inline fby_served served_open(const char *name)
 {
     fby_served served = {.name = name, .path = served_dir, .isa = "c", .precision = "f32"};
     fby_encoder *encoder;
-    assert_int_equal(fby_encoder_open(served_dir, FBY_ISA_C, FBY_PRECISION_F32, "", &encoder), FBY_OK);
+    assert_int_equal(fby_encoder_open(served_dir, FBY_ISA_C, FBY_PRECISION_F32, "", &encoder),
+                     FBY_OK);
     served.encoder = encoder;
     fby_encoder_get_info(encoder, &served.info);
     return served;

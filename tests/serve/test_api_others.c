@@ -25,7 +25,7 @@ static void ollama_answers_a_string_and_a_list(void **state)
     assert_int_equal(call->dimensions, SERVED_DIM);
     assert_false(call->truncate);
     fby_api_error error;
-    fby_api_refuse_too_long(call, 0, 100, &error);
+    fby_api_refuse_too_long(call, 0, &error);
     assert_int_equal(fby_refusal_status(FBY_DIALECT_OLLAMA, error.reason), 400);
     char body[FBY_API_ERROR_MAX + 1];
     body[fby_api_error_body(FBY_DIALECT_OLLAMA, &error, body)] = '\0';
@@ -97,9 +97,9 @@ static void llama_refuses_in_its_own_words(void **state)
             "(none)\",\"type\":\"invalid_request_error\"}}");
     fby_api_error error;
     char body[FBY_API_ERROR_MAX + 1];
-    fby_api_refuse_too_long(take("/embedding", "{\"content\":\"a\"}"), 0, 100, &error);
+    fby_api_refuse_too_long(take("/embedding", "{\"content\":\"a\"}"), 0, &error);
     body[fby_api_error_body(FBY_DIALECT_LLAMA, &error, body)] = '\0';
-    assert_string_equal(body, "{\"error\":{\"code\":400,\"message\":\"input (100 tokens) is larger "
+    assert_string_equal(body, "{\"error\":{\"code\":400,\"message\":\"input (text 0) is larger "
                               "than the max context size (16 tokens)\",\"type\":"
                               "\"exceed_context_size_error\"}}");
 }

@@ -113,10 +113,10 @@ static void the_agents_refusals_have_statuses_too(void **state)
     assert_int_equal(size, sizeof wanted - 1);
     assert_memory_equal(body, wanted, size);
     const fby_call *call = take("/embed", "{\"inputs\":\"a\"}");
-    assert_false(fby_api_refuse_too_long(call, 0, 600, &error));
+    assert_false(fby_api_refuse_too_long(call, 2, &error));
     assert_string_equal(error.message,
-                        "Input validation error: `inputs` must have less than 16 tokens. Given: "
-                        "600");
+                        "Input validation error: `inputs` must have less than 16 tokens; text 2 "
+                        "has more");
 }
 
 static void embed_all_answers_a_row_a_token(void **state)
