@@ -241,24 +241,39 @@ static inline uint16_t *fby_ring_mark_(fby_ring_pool *pool, fby_ring_word_ dista
                                 2 * distance);
 }
 
+static inline fby_ring_word_ fby_ring_round_(size_t bytes)
+{
+    return ((fby_ring_word_)bytes + (FBY_RING_GRANULE - 1)) &
+           ~(fby_ring_word_)(FBY_RING_GRANULE - 1);
+}
+
 static inline void fby_ring_store_(fby_ring_word_ *at, fby_ring_word_ x)
 {
     __atomic_store_n(at, x, __ATOMIC_RELAXED); /* a plain store; statistics may look at the word */
 }
 
-/*
- * A shared pool's marks ahead of the write cursor are 0, or guessed: as if the next slices were as
- * large as those before. A right guess needs no store, and there each counts: between two slices'
- * lines, which the other thread has, the processor does not overlap it with them.
- */
-static inline fby_status fby_ring_alloc_shared_(fby_ring_pool *pool, size_t bytes,
-                                                fby_ring_word_ size, void **slice)
-{
-    fby_ring_word_ head = pool->head_;
+/* ---- the hot calls ---- */
 
-    if (__builtin_expect(
-            size - 1 >= FBY_RING_SMALL_ * FBY_RING_GRANULE || head + size > pool->shared_limit_, 0))
-        return fby_ring_alloc_slow_(pool, bytes, slice);
+/*
+ * A shared pool's half of fby_ring_alloc().
+ *
+ * Marks ahead of the write cursor are 0 there, or guessed: as if the next slices were as large as
+ * those before. A right guess needs no store, and here each counts: the lines of two slices, which
+ * the other thread has, come one after the other, and a store between them makes that longer.
+ */
+static inline fby_status fby_ring_alloc_shared_(fby_ring_pool *pool, size_t bytes, void **slice)
+{
+    fby_ring_word_ size = fby_ring_round_(bytes), head = pool->head_;
+
+    if (__builtin_expect(size - 1 >= FBY_RING_SMALL_ * FBY_RING_GRANULE ||
+                             head + size > pool->shared_limit_,
+                         0)) {
+        void *found; /* so that the caller's need not be in memory */
+        fby_status status = fby_ring_alloc_slow_(pool, bytes, &found);
+        if (status == FBY_OK)
+            *slice = found;
+        return status;
+    }
     fby_ring_word_ distance = ((fby_ring_word_)(uintptr_t)pool - head) / FBY_RING_GRANULE;
     uint16_t *at = fby_ring_mark_(pool, distance), mark = (uint16_t)(size / FBY_RING_GRANULE);
     uint16_t guess = __atomic_load_n(at, __ATOMIC_RELAXED);
@@ -272,8 +287,6 @@ static inline fby_status fby_ring_alloc_shared_(fby_ring_pool *pool, size_t byte
     return FBY_OK;
 }
 
-/* ---- the hot calls ---- */
-
 /*
  * Writes the address of a slice of at least `bytes` bytes to `*slice`.
  * FBY_EAGAIN when there is no room now: no free stretch of memory that is large
@@ -283,15 +296,13 @@ static inline fby_status fby_ring_alloc_shared_(fby_ring_pool *pool, size_t byte
  */
 static inline fby_status fby_ring_alloc(fby_ring_pool *pool, size_t bytes, void **slice)
 {
-    fby_ring_word_ size =
-        ((fby_ring_word_)bytes + (FBY_RING_GRANULE - 1)) & ~(fby_ring_word_)(FBY_RING_GRANULE - 1);
-    fby_ring_word_ head = pool->head_;
+    fby_ring_word_ size = fby_ring_round_(bytes), head = pool->head_;
 
     /* The first comparison is for sizes of 0, asked for or overflown, too. */
     if (__builtin_expect(
             size - 1 >= FBY_RING_SMALL_ * FBY_RING_GRANULE || head + size > pool->limit_, 0)) {
-        void *found; /* so that the caller's need not be in memory */
-        fby_status status = pool->shared_ != 0 ? fby_ring_alloc_shared_(pool, bytes, size, &found)
+        void *found;
+        fby_status status = pool->shared_ != 0 ? fby_ring_alloc_shared_(pool, bytes, &found)
                                                : fby_ring_alloc_slow_(pool, bytes, &found);
         if (status == FBY_OK)
             *slice = found;

@@ -65,8 +65,16 @@ word fby_ring_first_unreleased(fby_ring_pool *pool, word from, word to)
         unsigned mark = __atomic_load_n(at, __ATOMIC_ACQUIRE); /* A3, with R3 */
         if (!(mark & FBY_RING_RELEASED))
             break;
-        word address = from + (word)(first - at) * FBY_RING_GRANULE;
-        at -= fby_ring_size_of(pool, address, mark - FBY_RING_RELEASED) / FBY_RING_GRANULE;
+        unsigned granules = mark - FBY_RING_RELEASED;
+        if (FBY_UNLIKELY(granules > FBY_RING_SMALL_)) {
+            word address = from + (word)(first - at) * FBY_RING_GRANULE;
+            at -= *fby_ring_big_size(pool, address) / FBY_RING_GRANULE;
+            continue;
+        }
+        at -= granules;
+        /* Of equal slices no load waits for the one before. */
+        while (at != end && __atomic_load_n(at, __ATOMIC_ACQUIRE) == mark) /* A3 */
+            at -= granules;
     }
     return from + (word)(first - at) * FBY_RING_GRANULE;
 }
@@ -80,22 +88,22 @@ typedef uint64_t __attribute__((may_alias)) four_marks;
  * or-ed by fours. */
 static uint64_t clear_marks(fby_ring_pool *pool)
 {
-    size_t count = (pool->shared_limit_ - pool->head_) / FBY_RING_GRANULE;
-    uint16_t *at =
-        fby_ring_mark_of(pool, pool->shared_limit_) + 1; /* marks lie downwards in memory */
+    uint16_t *at = fby_ring_mark_of(pool, pool->shared_limit_) + 1; /* marks lie downwards */
+    uint16_t *end = fby_ring_mark_of(pool, pool->head_) + 1;
     uint64_t found = 0;
 
-    while (count > 0) {
-        if (count >= 4 && (uintptr_t)at % sizeof(four_marks) == 0) {
-            four_marks *four = (four_marks *)(void *)at;
-            found |= *four;
-            __atomic_store_n(four, 0, __ATOMIC_RELAXED);
-            at += 4, count -= 4;
-        } else {
-            found |= *at;
-            __atomic_store_n(at, 0, __ATOMIC_RELAXED);
-            at++, count--;
-        }
+    while (at != end && ((uintptr_t)at % sizeof(four_marks) != 0 || end - at < 4)) {
+        found |= *at;
+        __atomic_store_n(at++, 0, __ATOMIC_RELAXED);
+    }
+    for (; end - at >= 4; at += 4) {
+        four_marks *four = (four_marks *)(void *)at;
+        found |= *four;
+        __atomic_store_n(four, 0, __ATOMIC_RELAXED);
+    }
+    for (; at != end; at++) {
+        found |= *at;
+        __atomic_store_n(at, 0, __ATOMIC_RELAXED);
     }
     return found;
 }
