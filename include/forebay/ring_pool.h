@@ -255,39 +255,6 @@ static inline void fby_ring_store_(fby_ring_word_ *at, fby_ring_word_ x)
 /* ---- the hot calls ---- */
 
 /*
- * A shared pool's half of fby_ring_alloc().
- *
- * Marks ahead of the write cursor are 0 there, or guessed: as if the next slices were as large as
- * those before. A right guess needs no store, and here each counts: the lines of two slices, which
- * the other thread has, come one after the other, and a store between them makes that longer.
- */
-static inline fby_status fby_ring_alloc_shared_(fby_ring_pool *pool, size_t bytes, void **slice)
-{
-    fby_ring_word_ size = fby_ring_round_(bytes), head = pool->head_;
-
-    if (__builtin_expect(size - 1 >= FBY_RING_SMALL_ * FBY_RING_GRANULE ||
-                             head + size > pool->shared_limit_,
-                         0)) {
-        void *found; /* so that the caller's need not be in memory */
-        fby_status status = fby_ring_alloc_slow_(pool, bytes, &found);
-        if (status == FBY_OK)
-            *slice = found;
-        return status;
-    }
-    fby_ring_word_ distance = ((fby_ring_word_)(uintptr_t)pool - head) / FBY_RING_GRANULE;
-    uint16_t *at = fby_ring_mark_(pool, distance), mark = (uint16_t)(size / FBY_RING_GRANULE);
-    uint16_t guess = __atomic_load_n(at, __ATOMIC_RELAXED);
-    if (guess != mark) {
-        if (guess != 0)
-            fby_ring_guessed_wrong_(pool);
-        __atomic_store_n(at, mark, __ATOMIC_RELAXED);
-    }
-    fby_ring_store_(&pool->head_, head + size);
-    *slice = (void *)(uintptr_t)head;
-    return FBY_OK;
-}
-
-/*
  * Writes the address of a slice of at least `bytes` bytes to `*slice`.
  * FBY_EAGAIN when there is no room now: no free stretch of memory that is large
  * enough (64 bytes more than the slice) and at least 1/64 of the capacity, or slices in 16
@@ -301,9 +268,8 @@ static inline fby_status fby_ring_alloc(fby_ring_pool *pool, size_t bytes, void 
     /* The first comparison is for sizes of 0, asked for or overflown, too. */
     if (__builtin_expect(
             size - 1 >= FBY_RING_SMALL_ * FBY_RING_GRANULE || head + size > pool->limit_, 0)) {
-        void *found;
-        fby_status status = pool->shared_ != 0 ? fby_ring_alloc_shared_(pool, bytes, &found)
-                                               : fby_ring_alloc_slow_(pool, bytes, &found);
+        void *found; /* so that the caller's need not be in memory */
+        fby_status status = fby_ring_alloc_slow_(pool, bytes, &found);
         if (status == FBY_OK)
             *slice = found;
         return status;
@@ -311,6 +277,36 @@ static inline fby_status fby_ring_alloc(fby_ring_pool *pool, size_t bytes, void 
     fby_ring_word_ distance = ((fby_ring_word_)(uintptr_t)pool - head) / FBY_RING_GRANULE;
     __atomic_store_n(fby_ring_mark_(pool, distance), (uint16_t)(size / FBY_RING_GRANULE),
                      __ATOMIC_RELAXED);
+    fby_ring_store_(&pool->head_, head + size);
+    *slice = (void *)(uintptr_t)head;
+    return FBY_OK;
+}
+
+/* The same from a shared pool, inline; fby_ring_alloc() makes a call there. */
+static inline fby_status fby_ring_alloc_shared(fby_ring_pool *pool, size_t bytes, void **slice)
+{
+    fby_ring_word_ size = fby_ring_round_(bytes), head = pool->head_;
+
+    if (__builtin_expect(size - 1 >= FBY_RING_SMALL_ * FBY_RING_GRANULE ||
+                             head + size > pool->shared_limit_,
+                         0)) {
+        void *found;
+        fby_status status = fby_ring_alloc_slow_(pool, bytes, &found);
+        if (status == FBY_OK)
+            *slice = found;
+        return status;
+    }
+    fby_ring_word_ distance = ((fby_ring_word_)(uintptr_t)pool - head) / FBY_RING_GRANULE;
+    uint16_t *at = fby_ring_mark_(pool, distance), mark = (uint16_t)(size / FBY_RING_GRANULE);
+    /* Marks ahead of the write cursor are 0, or guessed: as if the next slices were as large as
+     * those before. A right guess needs no store, and here each counts: the lines of two slices,
+     * which the other thread has, come one after the other, later for every store between. */
+    uint16_t guess = __atomic_load_n(at, __ATOMIC_RELAXED);
+    if (guess != mark) {
+        if (guess != 0)
+            fby_ring_guessed_wrong_(pool);
+        __atomic_store_n(at, mark, __ATOMIC_RELAXED);
+    }
     fby_ring_store_(&pool->head_, head + size);
     *slice = (void *)(uintptr_t)head;
     return FBY_OK;

@@ -128,7 +128,7 @@ static uint64_t give_pool(const fby_ring_load *load)
 
     for (uint64_t i = 0; i < load->pairs; i++) {
         void *slice;
-        while (fby_ring_alloc(load->pool, load->slice_bytes, &slice) != FBY_OK) {
+        while (fby_ring_alloc_shared(load->pool, load->slice_bytes, &slice) != FBY_OK) {
             refused++;
             wait_turn(&spins);
         }

@@ -546,7 +546,9 @@ static void model_alloc(model *m, size_t bytes)
 {
     void *memory = NULL;
     size_t size = (bytes + 63) / 64 * 64;
-    fby_status status = fby_ring_alloc(m->pool, bytes, &memory);
+    bool its_own = m->kind == FBY_RING_SHARED && fby_rng_bool(&m->rng);
+    fby_status status = its_own ? fby_ring_alloc_shared(m->pool, bytes, &memory)
+                                : fby_ring_alloc(m->pool, bytes, &memory);
     size_t room = longest_free_run(m);
     if (room < size)
         assert_int_equal(status, FBY_EAGAIN);

@@ -25,7 +25,7 @@ static void *allocate(void *context)
     for (uint64_t i = 0; i < SLICES; i++) {
         size_t words = 1 + fby_rng_below(rng, i % 5000 < 500 ? 256 : 16);
         void *memory;
-        while (fby_ring_alloc(shared.pool, words * sizeof(uint64_t), &memory) != FBY_OK)
+        while (fby_ring_alloc_shared(shared.pool, words * sizeof(uint64_t), &memory) != FBY_OK)
             fby_relax();
         uint64_t *slice = memory;
         slice[0] = words;
