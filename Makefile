@@ -71,6 +71,10 @@ bench-peers: bench-texts everything ## Forebay beside onnxruntime, OpenVINO, tor
 bench-alloc: everything deps-bench ## the allocator beside glibc, jemalloc, tcmalloc, mimalloc (BENCH_ARGS="--rounds 15")
 	@$(PYTHON) bench/alloc_peers.py $(BUILD) $(BENCH_ARGS)
 
+.PHONY: bench-ring
+bench-ring: everything deps-bench ## ring pools beside bare cursors (BENCH_ARGS="--largest 64M")
+	@$(PYTHON) bench/ring_pool.py $(BUILD)/forebay $(BENCH_ARGS)
+
 lint: deps-lint deps-test ## both compilers without a warning, formatting, spelling, shell scripts
 	@scripts/lint
 

@@ -61,8 +61,9 @@ void fby_report_spread(fby_report *report, const char *key, const char *q1_key, 
     fby_report_real(report, q3_key, spread.q3);
 
     fby_report_cell *cells = &report->cells[first];
-    snprintf(cells[0].spread, sizeof cells[0].spread, " %.14s..%.14s", cells[1].text,
-             cells[2].text);
+    if (isfinite(spread.q1) && isfinite(spread.q3))
+        snprintf(cells[0].spread, sizeof cells[0].spread, " %.14s..%.14s", cells[1].text,
+                 cells[2].text);
     cells[1].hidden = cells[2].hidden = true;
 }
 

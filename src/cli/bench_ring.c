@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The ring pool's cost by slice size, by pool size and under a load like an
- * agent's, each time beside bare cursors and, by pool size, beside the same pool
- * of 64 KiB; round by round in turn, so that a ratio is of neighbours in time.
+ * agent's, each time beside bare cursors in the same memory and, by pool size,
+ * beside the same pool of 64 KiB; round by round in turn, so that a ratio is of
+ * neighbours in time.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -194,10 +195,10 @@ static void report_point(fby_report *report, const struct point *point, uint64_t
     FBY_REPORT_SPREAD(report, "ns_per_pair", fby_spread_of(samples->ns, rounds));
     FBY_REPORT_SPREAD(report, "bare_ns", fby_spread_of(samples->bare_ns, rounds));
     FBY_REPORT_SPREAD(report, "ratio_to_bare", fby_spread_of(samples->ratio, rounds));
+    fby_spread growth = {NAN, NAN, NAN};
     if (point->small != NULL)
-        FBY_REPORT_SPREAD(report, "ratio_to_64k", fby_spread_of(samples->growth, rounds));
-    else
-        fby_report_real(report, "ratio_to_64k", NAN);
+        growth = fby_spread_of(samples->growth, rounds);
+    FBY_REPORT_SPREAD(report, "ratio_to_64k", growth);
     fby_report_uint(report, "window_bytes", stats.window_bytes);
     fby_report_uint(report, "page_faults", samples->page_faults);
     fby_report_uint(report, "refused", samples->refused);
@@ -419,7 +420,8 @@ const fby_cli_command fby_bench_ring = {
                "ratio_to_bare and ratio_to_64k (the same pool of 64 KiB) are medians of ratios of\n"
                "neighbouring runs. Out of order: drawn from the oldest 8, at the latest after 32\n"
                "others. local and local-unordered run on one thread, shared on two.\n"
-               "bench/ring.gnuplot draws what --csv writes.\n"
+               "The bare loops go through the bytes that the pool used. `make bench-ring` takes\n"
+               "medians over several processes and draws pictures.\n"
                "\n"
                "Examples:\n"
                "  forebay bench ring --pool-sizes --kind local --in-flight 64\n"
