@@ -176,15 +176,15 @@ typedef unsigned long long fby_ring_word_;
  *
  * Granules are counted down from the pool, which lies behind the region and before the marks: so
  * from a slice to its mark is a subtraction and a shift, without a load. A mark is at a slice's
- * lowest granule the slice's size; in a pool of kind local-unordered every other is 0. Marks of a
- * shared pool, whose calls go from cache to
- * cache anyway, are read in ring_shared.c only.
+ * lowest granule the slice's size, with FBY_RING_RELEASED_ once it has been released (a FIFO
+ * pool's is not changed then); elsewhere 0 or what is left of slices long gone, marked so too.
  */
-#define FBY_RING_MARKS_ 3840    /* bytes from the pool to the mark of granule 0 */
-#define FBY_RING_GAP_   4       /* granule 0 ends so many before the pool */
-#define FBY_RING_SMALL_ 0x3fffu /* granules that a mark can say */
-#define FBY_RING_BIG_   0x8000u /* more: the size stands elsewhere */
-#define FBY_RING_QUEUE_ 4096u   /* a shared pool's returned slices, not yet taken back */
+#define FBY_RING_MARKS_    3840    /* bytes from the pool to the mark of granule 0 */
+#define FBY_RING_GAP_      4       /* granule 0 ends so many before the pool */
+#define FBY_RING_SMALL_    0x3fffu /* granules that a mark can say */
+#define FBY_RING_BIG_      0x8000u /* more: the size stands elsewhere */
+#define FBY_RING_RELEASED_ 0xc000u /* all marks but of small slices in flight are ≤ 0, signed */
+#define FBY_RING_QUEUE_    4096u   /* a shared pool's returned slices, not yet taken back */
 
 struct fby_ring_pool {
     /* Constant. */
@@ -228,7 +228,7 @@ FBY_API fby_status fby_ring_vectors_refused_(uint32_t vectors);
 
 /* Granules from an address up to the pool: FBY_RING_GAP_ + 1 for granule 0. Far too many for an
  * address behind the pool or not aligned: rotated, so that one comparison refuses all. In the gap
- * every mark is 0, as of any place where no slice is. */
+ * every mark is 0. */
 static inline fby_ring_word_ fby_ring_distance_(const fby_ring_pool *pool, const void *slice)
 {
     fby_ring_word_ bytes = (fby_ring_word_)(uintptr_t)pool - (fby_ring_word_)(uintptr_t)slice;
@@ -298,12 +298,12 @@ static inline fby_status fby_ring_alloc_shared(fby_ring_pool *pool, size_t bytes
     }
     fby_ring_word_ distance = ((fby_ring_word_)(uintptr_t)pool - head) / FBY_RING_GRANULE;
     uint16_t *at = fby_ring_mark_(pool, distance), mark = (uint16_t)(size / FBY_RING_GRANULE);
-    /* Marks ahead of the write cursor are 0, or guessed: as if the next slices were as large as
+    /* Marks ahead of the write cursor may be guessed: as if the next slices were as large as
      * those before. A right guess needs no store, and here each counts: the lines of two slices,
      * which the other thread has, come one after the other, later for every store between. */
     uint16_t guess = __atomic_load_n(at, __ATOMIC_RELAXED);
     if (guess != mark) {
-        if (guess != 0)
+        if ((int16_t)guess > 0)
             fby_ring_guessed_wrong_(pool);
         __atomic_store_n(at, mark, __ATOMIC_RELAXED);
     }
@@ -345,11 +345,11 @@ static inline void fby_ring_release_unordered(fby_ring_pool *pool, void *slice)
     }
     uint16_t *at = fby_ring_mark_(pool, distance);
     int mark = (int16_t)*at;
-    if (__builtin_expect(mark <= 0, 0)) { /* FBY_RING_BIG_, or no slice */
+    if (__builtin_expect(mark <= 0, 0)) { /* a big slice, or none in flight */
         fby_ring_release_slow_(pool, slice);
         return;
     }
-    *at = 0;
+    *at = (uint16_t)((unsigned)mark | FBY_RING_RELEASED_);
     fby_ring_store_(&pool->released_, pool->released_ + (fby_ring_word_)mark * FBY_RING_GRANULE);
 }
 

@@ -78,28 +78,28 @@ static void turn(fby_ring_pool *pool)
         end_at(pool, next->end);
 }
 
-/* The first address in [from, to) whose mark is not 0; `to` if there is none. Marks lie downwards
- * in memory. */
-static word first_marked(fby_ring_pool *pool, word from, word to)
+/* The first slice in [from, to) that has not been released; `to` if there is none. */
+static word first_unreleased(fby_ring_pool *pool, word from, word to)
 {
-    const uint16_t *marks = fby_ring_mark_of(pool, from);
-    size_t count = (to - from) / FBY_RING_GRANULE, i = 0;
+    const uint16_t *first = fby_ring_mark_of(pool, from), *end = fby_ring_mark_of(pool, to);
+    const uint16_t *at = first; /* marks lie downwards in memory */
 
-    for (; count - i >= 16; i += 16) {
-        uint64_t words[4];
-        __builtin_memcpy(words, marks - i - 15, sizeof words);
-        if ((words[0] | words[1] | words[2] | words[3]) != 0)
+    while (at != end) {
+        unsigned mark = __atomic_load_n(at, __ATOMIC_ACQUIRE); /* A3, with R3 in ring_shared.c */
+        unsigned granules = mark - FBY_RING_RELEASED_;
+        if (fby_ring_in_flight(mark))
             break;
+        if (FBY_UNLIKELY(granules == 0)) {
+            word address = from + (word)(first - at) * FBY_RING_GRANULE;
+            at -= *fby_ring_big_size(pool, address) / FBY_RING_GRANULE;
+            continue;
+        }
+        at -= granules;
+        /* Of equal slices no load waits for the one before. */
+        while (at != end && __atomic_load_n(at, __ATOMIC_ACQUIRE) == mark) /* A3 */
+            at -= granules;
     }
-    for (; count - i >= 4; i += 4) {
-        uint64_t four;
-        __builtin_memcpy(&four, marks - i - 3, sizeof four);
-        if (four != 0)
-            break;
-    }
-    while (i < count && marks[-(ptrdiff_t)i] == 0)
-        i++;
-    return from + i * FBY_RING_GRANULE;
+    return from + (word)(first - at) * FBY_RING_GRANULE;
 }
 
 /* Moves the read cursor over every released slice before the oldest in flight. */
@@ -107,9 +107,7 @@ static void pass_released(fby_ring_pool *pool)
 {
     for (;;) {
         word end = pool->turn_ != 0 ? pool->turn_ : pool->head_;
-        word tail = pool->kind_ == FBY_RING_SHARED
-                        ? fby_ring_first_unreleased(pool, pool->tail_, end)
-                        : first_marked(pool, pool->tail_, end);
+        word tail = first_unreleased(pool, pool->tail_, end);
         fby_ring_store_(&pool->tail_, tail);
         if (tail != pool->turn_)
             return;
@@ -326,7 +324,7 @@ fby_status fby_ring_alloc_slow_(fby_ring_pool *pool, size_t bytes, void **slice)
         mark = (unsigned)(size / FBY_RING_GRANULE);
     else
         fby_ring_store_(fby_ring_big_size(pool, head), size);
-    if (pool->kind_ == FBY_RING_SHARED && *fby_ring_mark_of(pool, head) != mark)
+    if (pool->kind_ == FBY_RING_SHARED && slow->guess != size)
         fby_ring_guessed_wrong_(pool);
     /* Relaxed: the mark reaches the releasing thread of a shared pool with the slice's address. */
     __atomic_store_n(fby_ring_mark_of(pool, head), (uint16_t)mark, __ATOMIC_RELAXED);
@@ -361,7 +359,7 @@ void fby_ring_release_slow_(fby_ring_pool *pool, void *slice)
     fby_ring_assert_within(pool, address); /* a slice of this pool */
     uint16_t *at = fby_ring_mark_of(pool, address);
     fby_assert(*at == FBY_RING_BIG_); /* in flight */
-    *at = 0;
+    *at = FBY_RING_RELEASED_;
     fby_ring_store_(&pool->released_, pool->released_ + *fby_ring_big_size(pool, address));
 }
 

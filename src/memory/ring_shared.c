@@ -48,82 +48,40 @@ void fby_ring_take_back(fby_ring_pool *pool)
         word distance = __atomic_load_n(cell, __ATOMIC_RELAXED);
         uint16_t *at = fby_ring_mark_(pool, distance);
         unsigned mark = __atomic_load_n(at, __ATOMIC_RELAXED);
-        fby_assert(mark != 0 && !(mark & FBY_RING_RELEASED)); /* a slice, released once */
-        __atomic_store_n(at, (uint16_t)(mark | FBY_RING_RELEASED), __ATOMIC_RELAXED);
+        fby_assert(fby_ring_in_flight(mark)); /* a slice, released once */
+        __atomic_store_n(at, (uint16_t)(mark | FBY_RING_RELEASED_), __ATOMIC_RELAXED);
         bytes += fby_ring_size_of(pool, (word)(uintptr_t)pool - distance * FBY_RING_GRANULE, mark);
     }
     fby_ring_store_(&slow->taken_bytes, slow->taken_bytes + bytes);
     __atomic_store_n(&pool->taken_, taken, __ATOMIC_RELEASE); /* A2, with R2: cells are free */
 }
 
-word fby_ring_first_unreleased(fby_ring_pool *pool, word from, word to)
-{
-    const uint16_t *first = fby_ring_mark_of(pool, from), *end = fby_ring_mark_of(pool, to),
-                   *at = first;
-
-    while (at != end) {
-        unsigned mark = __atomic_load_n(at, __ATOMIC_ACQUIRE); /* A3, with R3 */
-        if (!(mark & FBY_RING_RELEASED))
-            break;
-        unsigned granules = mark - FBY_RING_RELEASED;
-        if (FBY_UNLIKELY(granules > FBY_RING_SMALL_)) {
-            word address = from + (word)(first - at) * FBY_RING_GRANULE;
-            at -= *fby_ring_big_size(pool, address) / FBY_RING_GRANULE;
-            continue;
-        }
-        at -= granules;
-        /* Of equal slices no load waits for the one before. */
-        while (at != end && __atomic_load_n(at, __ATOMIC_ACQUIRE) == mark) /* A3 */
-            at -= granules;
-    }
-    return from + (word)(first - at) * FBY_RING_GRANULE;
-}
-
 /* ---- guessed marks ---- */
 
-/* Four marks as one word. */
-typedef uint64_t __attribute__((may_alias)) four_marks;
-
-/* Clears the marks from the write cursor to the limit, where nothing is in flight; what they were,
- * or-ed by fours. */
-static uint64_t clear_marks(fby_ring_pool *pool)
+static void mark_ahead(fby_ring_pool *pool, word mark)
 {
-    uint16_t *at = fby_ring_mark_of(pool, pool->shared_limit_) + 1; /* marks lie downwards */
-    uint16_t *end = fby_ring_mark_of(pool, pool->head_) + 1;
-    uint64_t found = 0;
+    word size = pool->slow_->guess;
 
-    while (at != end && ((uintptr_t)at % sizeof(four_marks) != 0 || end - at < 4)) {
-        found |= *at;
-        __atomic_store_n(at++, 0, __ATOMIC_RELAXED);
-    }
-    for (; end - at >= 4; at += 4) {
-        four_marks *four = (four_marks *)(void *)at;
-        found |= *four;
-        __atomic_store_n(four, 0, __ATOMIC_RELAXED);
-    }
-    for (; at != end; at++) {
-        found |= *at;
-        __atomic_store_n(at, 0, __ATOMIC_RELAXED);
-    }
-    return found;
+    for (word at = pool->head_; size != 0 && pool->shared_limit_ - at >= size; at += size)
+        __atomic_store_n(fby_ring_mark_of(pool, at), (uint16_t)mark, __ATOMIC_RELAXED);
 }
 
+/* So far all slices were as guessed: the write cursor is where the next was to begin. */
 void fby_ring_guessed_wrong_(fby_ring_pool *pool)
 {
-    /* None was released before it was given out. */
-    fby_assert((clear_marks(pool) & FBY_RING_RELEASED * 0x0001000100010001u) == 0);
+    mark_ahead(pool, 0);
+    pool->slow_->guess = 0;
 }
 
 void fby_ring_guess_marks(fby_ring_pool *pool, word limit, word size)
 {
     struct fby_ring_slow_ *slow = pool->slow_;
-    word mark = size / FBY_RING_GRANULE;
 
     pool->shared_limit_ = limit;
-    clear_marks(pool); /* of slices long passed */
-    if (size == slow->wanted && mark <= FBY_RING_SMALL_)
-        for (word at = pool->head_; limit - at >= size; at += size)
-            __atomic_store_n(fby_ring_mark_of(pool, at), (uint16_t)mark, __ATOMIC_RELAXED);
+    if (size == slow->wanted && size <= FBY_RING_SMALL_ * FBY_RING_GRANULE) {
+        slow->guess = size;
+        mark_ahead(pool, size / FBY_RING_GRANULE);
+    }
     slow->wanted = size;
 }
 
@@ -135,10 +93,10 @@ static void release_marked(fby_ring_pool *pool, word address)
     uint16_t *at = fby_ring_mark_of(pool, address);
     unsigned mark = __atomic_load_n(at, __ATOMIC_RELAXED);
 
-    fby_assert(mark != 0 && !(mark & FBY_RING_RELEASED)); /* a slice, released once */
+    fby_assert(fby_ring_in_flight(mark)); /* a slice, released once */
     fby_ring_store_(&pool->released_, pool->released_ + fby_ring_size_of(pool, address, mark));
     /* R3, with A3. */
-    __atomic_store_n(at, (uint16_t)(mark | FBY_RING_RELEASED), __ATOMIC_RELEASE);
+    __atomic_store_n(at, (uint16_t)(mark | FBY_RING_RELEASED_), __ATOMIC_RELEASE);
 }
 
 void fby_ring_release_shared_slow_(fby_ring_pool *pool, void *slice)
@@ -166,7 +124,7 @@ uint64_t fby_ring_returned_bytes(fby_ring_pool *pool)
         word distance = __atomic_load_n(cell, __ATOMIC_RELAXED);
         word address = (word)(uintptr_t)pool - distance * FBY_RING_GRANULE;
         unsigned mark = __atomic_load_n(fby_ring_mark_of(pool, address), __ATOMIC_RELAXED);
-        if (!(mark & FBY_RING_RELEASED))
+        if (fby_ring_in_flight(mark))
             bytes += fby_ring_size_of(pool, address, mark);
     }
     return bytes;

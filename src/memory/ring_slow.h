@@ -12,8 +12,7 @@ enum {
     FBY_RING_WINDOW_MIN = 16 << 10,
     FBY_RING_WINDOW_MIN_SHARED = 256 << 10, /* to look at the other thread's lines less often */
     FBY_RING_STEP_MIN = 64 << 10,           /* bytes between two looks, unless there are reasons */
-    FBY_RING_BIG_STEP = 16384,              /* granules for each entry of `big` */
-    FBY_RING_RELEASED = 1 << 14 /* in a shared pool's mark, with the size: not yet passed */
+    FBY_RING_BIG_STEP = 16384               /* granules for each entry of `big` */
 };
 
 /* Slices that lie one behind the other, from `start` to `end`: addresses. Of the oldest stretch
@@ -34,6 +33,7 @@ struct fby_ring_slow_ {
     fby_ring_word_ window;   /* half as much again, bytes */
     fby_ring_word_ faded_at; /* position of the write cursor when `recent` last faded */
     fby_ring_word_ wanted;   /* shared: size of the slice for which room was last looked for */
+    fby_ring_word_ guess;    /* shared: size of slices that marks ahead speak of; 0: none do */
     void *map;               /* the mapping, which the pool itself lies in */
     size_t map_bytes;
     bool window_off;
@@ -68,12 +68,19 @@ static inline fby_ring_word_ *fby_ring_big_size(const fby_ring_pool *pool, fby_r
     return &pool->big_[(address - pool->base_) / FBY_RING_GRANULE / FBY_RING_BIG_STEP];
 }
 
+/* By its mark, released or not. */
 static inline fby_ring_word_ fby_ring_size_of(const fby_ring_pool *pool, fby_ring_word_ address,
                                               unsigned mark)
 {
-    return FBY_LIKELY(mark <= FBY_RING_SMALL_)
+    mark &= FBY_RING_SMALL_;
+    return FBY_LIKELY(mark != 0)
                ? (fby_ring_word_)mark * FBY_RING_GRANULE
                : __atomic_load_n(fby_ring_big_size(pool, address), __ATOMIC_RELAXED);
+}
+
+static inline bool fby_ring_in_flight(unsigned mark)
+{
+    return mark - 1 < FBY_RING_SMALL_ || mark == FBY_RING_BIG_;
 }
 
 static inline void fby_ring_assert_within(const fby_ring_pool *pool, fby_ring_word_ address)
@@ -85,10 +92,6 @@ static inline void fby_ring_assert_within(const fby_ring_pool *pool, fby_ring_wo
 
 /* Marks the slices that the other thread has returned. */
 void fby_ring_take_back(fby_ring_pool *pool);
-
-/* The first slice in [from, to) that has not been released; `to` if there is none. */
-fby_ring_word_ fby_ring_first_unreleased(fby_ring_pool *pool, fby_ring_word_ from,
-                                         fby_ring_word_ to);
 
 /* Sets the limit, and guesses that slices up to there are of `size` bytes if the last that needed
  * room was. */
