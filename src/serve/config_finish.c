@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "base/bits.h"
+#include "model/utf8.h"
 #include "serve/config_read.h"
 
 /* A fault of the config as a whole, named where its setting was given. */
@@ -66,17 +67,28 @@ static uint32_t uses_of(const fby_serve_config *config, const char *name)
     return uses;
 }
 
+/* Answers, metrics and logs repeat it. */
+static bool is_plain(const char *name)
+{
+    size_t size = strlen(name);
+    uint32_t length;
+    for (const unsigned char *at = (const unsigned char *)name; size > 0;
+         at += length, size -= length) {
+        int32_t c = fby_utf8_decode(at, size, &length);
+        if (c == FBY_UTF8_INVALID || c < ' ' || c == 0x7f)
+            return false;
+    }
+    return true;
+}
+
 static void check_names(fby_config_reader *reader, const fby_config_model *model)
 {
     for (uint32_t j = 0; name_at(model, j) != NULL; j++) {
         const char *name = name_at(model, j);
         if (uses_of(reader->config, name) > 1)
             FAULT(reader, MODEL, "\"%.60s\" is the name of two: give one of them another", name);
-        for (const char *at = name; *at != '\0'; at++)
-            if ((unsigned char)*at < ' ' || *at == 0x7f) {
-                FAULT(reader, MODEL, "a name has a control character");
-                break;
-            }
+        if (!is_plain(name))
+            FAULT(reader, MODEL, "a name is no UTF-8, or has a control character");
         if (strlen(name) > 255)
             FAULT(reader, MODEL, "\"%.20s...\" has more than 255 bytes", name);
     }
@@ -112,6 +124,8 @@ static void finish_models(fby_config_reader *reader)
     if (config->served_model_name != NULL) {
         free(config->models[0].name);
         config->models[0].name = strdup(config->served_model_name);
+        if (config->models[0].name == NULL)
+            FAULT(reader, SERVED_MODEL_NAME, "no memory");
     }
     if (!adopt_aliases(config))
         FAULT(reader, ALIAS, "no memory");

@@ -297,13 +297,18 @@ static void set_model(fby_config_reader *reader, fby_place place, const char *te
 {
     const char *equals = strchr(text, '=');
     char *name = NULL;
+    bool named = false;
 
     if (equals != NULL && equals != text && memchr(text, '/', (size_t)(equals - text)) == NULL) {
         name = strndup(text, (size_t)(equals - text));
+        named = true;
         text = equals + 1;
     }
     char *path = strdup(text);
-    fby_config_add_model(reader, place, &(fby_config_model){.path = path, .name = name});
+    if (path == NULL || (named && name == NULL))
+        fby_config_fault(reader, place, &fby_settings[FBY_SETTING_MODEL], "no memory");
+    else
+        fby_config_add_model(reader, place, &(fby_config_model){.path = path, .name = name});
     free(path);
     free(name);
 }

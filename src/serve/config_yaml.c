@@ -147,6 +147,8 @@ static void take_text(struct yaml *yaml, char **field)
         return;
     free(*field);
     *field = strdup(text_of(yaml));
+    if (*field == NULL)
+        refuse(yaml, "no memory");
 }
 
 static void take_limit(struct yaml *yaml, const char *name, uint64_t *field)

@@ -86,13 +86,23 @@ typedef struct fby_worker_metrics {
 
 typedef struct fby_metrics {
     const fby_api *api;
-    const fby_serve_config *config;
+    _Atomic(const fby_serve_config *) config; /* SIGHUP swaps it */
     const fby_agent_metrics *agents;
     uint32_t agent_count;
     const fby_worker_metrics *workers;
     uint32_t worker_count;
     uint64_t started_ns; /* monotonic */
 } fby_metrics;
+
+static inline const fby_serve_config *fby_metrics_config(const fby_metrics *metrics)
+{
+    return atomic_load_explicit(&metrics->config, memory_order_acquire); /* V2, with V1 */
+}
+/* For reading from here on; what was there before is still read for a moment. */
+static inline void fby_metrics_reconfigure(fby_metrics *metrics, const fby_serve_config *config)
+{
+    atomic_store_explicit(&metrics->config, config, memory_order_release); /* V1, with V2 */
+}
 
 /* Writes at most `size` bytes; returns what the whole takes: more than `size`, and it was cut at
  * the end of a line. */

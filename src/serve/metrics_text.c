@@ -221,7 +221,7 @@ static void put_process(const fby_metrics *metrics, fby_metrics_out *out)
     put_number(out, "forebay_agents", "gauge", "Threads that speak HTTP", metrics->agent_count);
     put_number(out, "forebay_workers", "gauge", "Threads that compute", metrics->worker_count);
     put_number(out, "forebay_max_queued_tokens", "gauge", "Tokens above which requests are refused",
-               metrics->config->max_queued_tokens);
+               fby_metrics_config(metrics)->max_queued_tokens);
     put_number(out, "forebay_resident_bytes", "gauge", "Memory of the process that is in RAM",
                use.resident_bytes);
     put_number(out, "forebay_peak_resident_bytes", "gauge", "The most that it has been",
@@ -249,7 +249,7 @@ size_t fby_metrics_text(const fby_metrics *metrics, char *text, size_t size)
     put_workers(metrics, &out);
     put_histograms(metrics, &out);
     put_process(metrics, &out);
-    if (metrics->config->metrics_compat == FBY_METRICS_TEI)
+    if (fby_metrics_config(metrics)->metrics_compat == FBY_METRICS_TEI)
         fby_metrics_tei(metrics, &out);
     return out.whole;
 }

@@ -37,6 +37,7 @@ struct server {
     uint32_t agent_count; /* initialised */
     fby_agent_metrics *agent_metrics;
     fby_metrics metrics;
+    fby_metrics none; /* what there is to say before */
     fby_admin *admin;
     _Atomic int state; /* fby_server_state; the admin's thread reads it */
     char *cert, *key;
@@ -177,7 +178,7 @@ static fby_status read_tls(struct server *server)
 
 static fby_server_state state_of(struct server *server)
 {
-    /* M2, with M1: from then on server->metrics is constant. */
+    /* M2, with M1: from then on server->metrics is there. */
     fby_server_state state =
         (fby_server_state)atomic_load_explicit(&server->state, memory_order_acquire);
     bool warm =
@@ -187,39 +188,37 @@ static fby_server_state state_of(struct server *server)
 }
 
 /* Until the agents are there nobody can be stuck, and nothing has been counted. */
-static fby_metrics metrics_of(struct server *server)
+static const fby_metrics *metrics_of(const struct server *server)
 {
-    static const fby_api none;
-    if (atomic_load_explicit(&server->state, memory_order_acquire) == FBY_SERVER_STARTING) /* M2 */
-        return (fby_metrics){.api = &none, .config = server->config, .started_ns = fby_now_ns()};
-    return server->metrics;
+    bool starting =
+        atomic_load_explicit(&server->state, memory_order_acquire) == FBY_SERVER_STARTING; /* M2 */
+    return starting ? &server->none : &server->metrics;
 }
 
 static fby_health say_live(void *context)
 {
-    fby_metrics metrics = metrics_of(context);
-    return fby_live(&metrics, fby_now_ns());
+    return fby_live(metrics_of(context), fby_now_ns());
 }
 
 static fby_health say_ready(void *context)
 {
-    fby_metrics metrics = metrics_of(context);
-    return fby_ready(&metrics, state_of(context), fby_now_ns());
+    return fby_ready(metrics_of(context), state_of(context), fby_now_ns());
 }
 
 static size_t say_metrics(void *context, char *out, size_t size)
 {
-    fby_metrics metrics = metrics_of(context);
-    return fby_metrics_text(&metrics, out, size);
+    return fby_metrics_text(metrics_of(context), out, size);
 }
 
 static fby_status open_admin(struct server *server)
 {
     const fby_serve_config *config = server->config;
     const fby_admin_source source = {server, say_live, say_ready, say_metrics};
+    static const fby_api no_api;
 
     if (config->admin_port == 0)
         return FBY_OK;
+    server->none = (fby_metrics){.api = &no_api, .config = config, .started_ns = fby_now_ns()};
     return fby_admin_open(config->admin_host, (uint16_t)config->admin_port, &source,
                           &server->admin);
 }
@@ -448,6 +447,7 @@ static void reload(struct server *server)
     }
     server->later[server->later_count++] = next;
     fby_log_open(STDERR_FILENO, next->log_format, (fby_log_level)next->log_level);
+    fby_metrics_reconfigure(&server->metrics, next);
     for (uint32_t i = 0; i < server->agent_count; i++)
         fby_agent_reconfigure(&server->agents[i], next);
     fby_log_say(FBY_LOG_INFO, "the configuration was read again");
