@@ -181,8 +181,8 @@ static fby_status check_finite(const packer *p, const char *name, const float *x
     const fby_narrow *narrow = p->kernels->narrow;
     if (narrow == NULL || all_finite(x, n))
         return FBY_OK;
-    return fby_error(FBY_ENOTFINITE, "%s%s: NaN or infinity, which %s cannot hold", p->prefix, name,
-                     narrow->precision);
+    return fby_error(FBY_ENOTFINITE, "%s%s: NaN or infinity, which would go unseen in %s",
+                     p->prefix, name, narrow->precision);
 }
 
 /* Reads module.weight (n, k) and module.bias (n) into rows `row` … of the matrix and the bias. */
@@ -227,7 +227,7 @@ static fby_status pack_product(const packer *p, const fby_linear *linear,
     const float *sizes = p->calibration != NULL ? fby_calibration_sizes(p->calibration) : NULL;
     if (sizes != NULL && !all_finite(sizes, linear->k))
         return fby_error(FBY_ENOTFINITE,
-                         "%sembeddings or LayerNorm: NaN or infinity, which %s cannot be fitted to",
+                         "%sembeddings or LayerNorm: NaN or infinity, which would go unseen in %s",
                          p->prefix, narrow->precision);
     narrow->pack(p->matrix, p->bias, sizes, linear->n, linear->k, writable(linear->packed));
     if (p->calibration != NULL)
