@@ -22,7 +22,7 @@ SENTENCES = [
 ]
 QUESTIONS = [
     "what happens to a file when the disk is full?",
-    "how does a thread wait without burning the processor?",
+    "how are files left out of a search?",
 ]
 
 
