@@ -133,8 +133,8 @@ static bool finish_text(const fby_context *context, const fby_request *request, 
                         uint32_t dim)
 {
     float *row = context->rows[i], *vector = vector_of(request, context->indices[i]);
-    bool finite =
-        request->normalize != FBY_UNIT_BEFORE_CUT || fby_vector_normalize(context->kernels, row, dim);
+    bool finite = request->normalize != FBY_UNIT_BEFORE_CUT ||
+                  fby_vector_normalize(context->kernels, row, dim);
     if (row != vector)
         memcpy(vector, row, request->dimensions * sizeof(float));
     if (request->normalize == FBY_UNIT_AFTER_CUT)
