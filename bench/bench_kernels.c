@@ -169,7 +169,10 @@ static bench bench_new(const bench_options *options)
     b.mixed = random_floats(&b, (size_t)MOST_ROWS * HIDDEN, 1.0f);
     b.inner = random_floats(&b, (size_t)MOST_ROWS * INNER, 1.0f);
     b.out = memory((size_t)MOST_ROWS * INNER * sizeof(float));
-    b.scratch = memory(b.kernels->attention_scratch(MOST_ROWS, HEAD));
+    size_t scratch = b.kernels->attention_scratch(MOST_ROWS, HEAD);
+    if (b.narrow != NULL && b.narrow->attention != NULL)
+        scratch = fby_max_size(scratch, b.narrow->attention_scratch(MOST_ROWS, HEAD));
+    b.scratch = memory(scratch);
     make_operands(&b);
     return b;
 }
@@ -279,17 +282,27 @@ static void print_rate(const bench *b, spread rate, double peak)
                100.0 * rate.median / peak);
 }
 
-static void run_attention(bench *b, uint32_t tokens)
+/* Of the text whose first row is `first`. */
+static void run_attention(bench *b, uint32_t first, uint32_t tokens)
 {
-    b->kernels->attention(b->qkv, b->qkv + HIDDEN, b->qkv + 2 * HIDDEN, 3 * HIDDEN, tokens, HEADS,
-                          HEAD, 0.17677669f, b->scratch, b->mixed, HIDDEN);
+    const float scale = 0.17677669f;
+    float *out = b->mixed + (size_t)first * HIDDEN;
+    size_t at = (size_t)first * 3 * HIDDEN;
+    if (b->narrow != NULL && b->narrow->attention != NULL) {
+        b->narrow->attention((const uint16_t *)b->qkv + at, 3 * HIDDEN, tokens, HEADS, HEAD, scale,
+                             b->scratch, out, HIDDEN);
+        return;
+    }
+    const float *qkv = b->qkv + at;
+    b->kernels->attention(qkv, qkv + HIDDEN, qkv + 2 * HIDDEN, 3 * HIDDEN, tokens, HEADS, HEAD,
+                          scale, b->scratch, out, HIDDEN);
 }
 
 /* `size` is rows or tokens. */
 static void run_step(bench *b, step s, uint32_t size)
 {
     if (s == ATTENTION)
-        run_attention(b, size);
+        run_attention(b, 0, size);
     else
         for (int layer = 0; layer < LAYERS; layer++)
             run_product(b, layer, s, size);
@@ -426,14 +439,14 @@ static void run_narrow_layer(bench *b, int layer, const text_batch *batch, uint6
     uint32_t rows = batch->rows, block = fby_narrow_block_rows(narrow, rows, INNER);
     size_t operand = narrow->operand_bytes(HIDDEN);
 
-    narrow->linear(&linear[QKV], FBY_ACTIVATION_NONE, b->x_operand, rows, b->qkv, 3 * HIDDEN);
+    if (narrow->attention != NULL)
+        narrow->linear_bf16(&linear[QKV], b->x_operand, rows, (uint16_t *)b->qkv, 3 * HIDDEN);
+    else
+        narrow->linear(&linear[QKV], FBY_ACTIVATION_NONE, b->x_operand, rows, b->qkv, 3 * HIDDEN);
     add_time(&ns[QKV], &mark);
     for (uint32_t i = 0; i < batch->texts; i++) {
         uint32_t first = batch->starts[i];
-        const float *qkv = b->qkv + (size_t)first * 3 * HIDDEN;
-        b->kernels->attention(qkv, qkv + HIDDEN, qkv + 2 * HIDDEN, 3 * HIDDEN,
-                              batch->starts[i + 1] - first, HEADS, HEAD, 0.17677669f, b->scratch,
-                              b->mixed + (size_t)first * HIDDEN, HIDDEN);
+        run_attention(b, first, batch->starts[i + 1] - first);
     }
     narrow->operand(&linear[OUTPUT], b->mixed, HIDDEN, rows, b->mixed_operand);
     add_time(&ns[ATTENTION], &mark);

@@ -31,8 +31,9 @@ static const fby_narrow *int8_for(fby_isa isa)
     case FBY_ISA_AVXVNNI:
         return &fby_int8_avxvnni;
     case FBY_ISA_AVX512VNNI:
-    case FBY_ISA_AVX512BF16:
         return &fby_int8_avx512vnni;
+    case FBY_ISA_AVX512BF16:
+        return &fby_int8_avx512bf16;
 #endif
     default:
         return &fby_int8_c;

@@ -14,7 +14,7 @@ extern const fby_kernels fby_kernels_avx2;
 extern const fby_kernels fby_kernels_avx512;
 extern const fby_narrow fby_bf16_avx2, fby_bf16_avx512;
 extern const fby_narrow fby_int8_avx2, fby_int8_avxvnni;
-extern const fby_narrow fby_int8_avx512vnni, fby_bf16_avx512bf16;
+extern const fby_narrow fby_int8_avx512vnni, fby_int8_avx512bf16, fby_bf16_avx512bf16;
 #endif
 
 /* Runs multiply-adds of the instruction set in a loop of `rounds`; returns how many floating-point

@@ -39,6 +39,21 @@ static uint32_t block_rows_max(const fby_bert *bert)
     return block_rows(bert, 1u << 30);
 }
 
+/* Whether attention is the narrow table's. */
+static bool attends_bf16(const fby_bert *bert)
+{
+    const fby_narrow *narrow = bert->kernels->narrow;
+    uint32_t head_dim = bert->config->bert.hidden / bert->config->bert.heads;
+    return narrow != NULL && narrow->attention != NULL && head_dim % 2 == 0;
+}
+
+static size_t attention_scratch(const fby_bert *bert, uint32_t longest)
+{
+    uint32_t head_dim = bert->config->bert.hidden / bert->config->bert.heads;
+    return attends_bf16(bert) ? bert->kernels->narrow->attention_scratch(longest, head_dim)
+                              : bert->kernels->attention_scratch(longest, head_dim);
+}
+
 static layout lay_out(const fby_bert *bert, uint32_t tokens)
 {
     const fby_bert_config *config = &bert->config->bert;
@@ -52,9 +67,7 @@ static layout lay_out(const fby_bert *bert, uint32_t tokens)
     l.wide = l.qkv + tokens * l.ld_qkv;
     l.attention = l.wide + block * l.ld_wide;
     l.bytes =
-        l.attention * sizeof(float) +
-        fby_align_up(bert->kernels->attention_scratch(longest, config->hidden / config->heads),
-                     FBY_CACHELINE);
+        l.attention * sizeof(float) + fby_align_up(attention_scratch(bert, longest), FBY_CACHELINE);
     const fby_narrow *narrow = bert->kernels->narrow;
     if (narrow != NULL) {
         l.x_operand = l.bytes;
@@ -100,6 +113,15 @@ static void mix(const fby_bert *bert, const layout *l, const uint32_t *starts, u
     uint32_t hidden = bert->config->bert.hidden;
     uint32_t heads = bert->config->bert.heads, head_dim = hidden / heads;
     float scale = 1.0f / sqrtf((float)head_dim);
+    if (attends_bf16(bert)) {
+        const uint16_t *qkv = (const uint16_t *)(memory + l->qkv);
+        for (uint32_t text = 0; text < texts; text++)
+            bert->kernels->narrow->attention(
+                qkv + starts[text] * l->ld_qkv, l->ld_qkv, starts[text + 1] - starts[text], heads,
+                head_dim, scale, memory + l->attention,
+                memory + l->context + starts[text] * l->ld_hidden, l->ld_hidden);
+        return;
+    }
     for (uint32_t text = 0; text < texts; text++) {
         const float *q = memory + l->qkv + starts[text] * l->ld_qkv;
         bert->kernels->attention(q, q + hidden, q + 2 * (size_t)hidden, l->ld_qkv,
@@ -145,8 +167,12 @@ static void attend_narrow(const fby_bert *bert, const layout *l, const fby_layer
     float *x = memory + l->x;
     char *bytes = (char *)memory, *context = bytes + l->context_operand;
 
-    narrow->linear(&layer->qkv, FBY_ACTIVATION_NONE, bytes + l->x_operand, rows, memory + l->qkv,
-                   l->ld_qkv);
+    if (attends_bf16(bert))
+        narrow->linear_bf16(&layer->qkv, bytes + l->x_operand, rows, (uint16_t *)(memory + l->qkv),
+                            l->ld_qkv);
+    else
+        narrow->linear(&layer->qkv, FBY_ACTIVATION_NONE, bytes + l->x_operand, rows,
+                       memory + l->qkv, l->ld_qkv);
     mix(bert, l, starts, texts, memory);
     narrow->operand(&layer->output, memory + l->context, l->ld_hidden, rows, context);
     narrow->linear_residual_norm(&layer->output, &layer->attention_norm, context, x, l->ld_hidden,

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "compute/narrow.h"
 
+#include <stdlib.h>
 #include <string.h>
 
+#include "compute/bf16.h"
 #include "compute_test.h"
 
 #if defined(__x86_64__)
@@ -318,6 +320,106 @@ static void any_row_goes_in_and_comes_out_without_harm(void **state)
     }
 }
 
+/* One head of a text in float64, from numbers that are bf16 already: row `query` of out (dim). */
+static void attend(const uint16_t *qkv, size_t ld, uint32_t tokens, size_t hidden, uint32_t dim,
+                   uint32_t query, double scale, double *out)
+{
+    double largest = -INFINITY, sum = 0.0, *weight = malloc(tokens * sizeof *weight);
+    assert_non_null(weight);
+    for (uint32_t key = 0; key < tokens; key++) {
+        weight[key] = 0.0;
+        for (uint32_t d = 0; d < dim; d++)
+            weight[key] += (double)fby_bf16_to_float(qkv[query * ld + d]) *
+                           (double)fby_bf16_to_float(qkv[key * ld + hidden + d]) * scale;
+        largest = fmax(largest, weight[key]);
+    }
+    for (uint32_t key = 0; key < tokens; key++)
+        sum += weight[key] = exp(weight[key] - largest);
+    for (uint32_t d = 0; d < dim; d++) {
+        out[d] = 0.0;
+        for (uint32_t key = 0; key < tokens; key++)
+            out[d] += weight[key] / sum * (double)fby_bf16_to_float(qkv[key * ld + 2 * hidden + d]);
+    }
+    free(weight);
+}
+
+static void check_attention(fby_rng *rng, const fby_narrow *table, uint32_t tokens, uint32_t heads,
+                            uint32_t dim)
+{
+    size_t hidden = (size_t)heads * dim, ld = 3 * hidden + 2 * pick(rng, 0, 3);
+    size_t ldo = hidden + pick(rng, 0, 3), count = matrix_floats(tokens, 3 * hidden, ld);
+    fenced memory = fenced_new((count + 1) / 2),
+           out = fenced_untouched(matrix_floats(tokens, hidden, ldo));
+    fenced scratch = fenced_new(table->attention_scratch(tokens, dim) / sizeof(float));
+    uint16_t *qkv = (uint16_t *)memory.floats + count % 2; /* ends at the fence */
+    float scale = 1.0f / sqrtf((float)dim);
+    double want[128];
+    for (size_t i = 0; i < count; i++)
+        qkv[i] = fby_bf16_of(fby_rng_float(rng) * 4.0f);
+    memset(scratch.floats, 0xff, scratch.count * sizeof(float));
+    table->attention(qkv, ld, tokens, heads, dim, scale, scratch.floats, out.floats, ldo);
+    for (uint32_t head = 0; head < heads; head++)
+        for (uint32_t query = 0; query < tokens; query += 1 + tokens / 40) {
+            attend(qkv + head * dim, ld, tokens, hidden, dim, query, (double)scale, want);
+            for (uint32_t d = 0; d < dim; d++) {
+                double got = (double)out.floats[query * ldo + head * dim + d];
+                /* Weights, which sum up to 1, are rounded to 8 bits; values are at most 4. */
+                if (!(fabs(got - want[d]) < 4.0 * 0x1.1p-8))
+                    fail_msg("%u tokens, head %u of %u, dim %u: %g, not %g", tokens, head, dim, d,
+                             got, want[d]);
+            }
+        }
+    assert_gaps_untouched(out.floats, tokens, hidden, ldo);
+    fenced_free(&memory);
+    fenced_free(&out);
+    fenced_free(&scratch);
+}
+
+static void attention_on_bf16_is_softmax_of_the_scores(void **state)
+{
+    (void)state;
+    static const uint32_t lengths[] = {1,  2,  3,  13, 14,  15,  16,  17,
+                                       31, 32, 33, 64, 255, 256, 257, 600};
+    static const uint32_t dims[] = {2, 6, 16, 30, 32, 34, 64, 80, 128};
+    fby_rng rng = fby_rng_from_env();
+    narrow_tables all = runnable();
+    for (uint32_t t = 0; t < all.count; t++) {
+        if (all.table[t]->attention == NULL)
+            continue;
+        for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++)
+            check_attention(&rng, all.table[t], lengths[i], 2, dims[pick(&rng, 0, 8)]);
+        for (size_t i = 0; i < sizeof dims / sizeof dims[0]; i++)
+            check_attention(&rng, all.table[t], pick(&rng, 1, 90), pick(&rng, 1, 3), dims[i]);
+    }
+}
+
+static void what_attention_reads_is_the_product_rounded(void **state)
+{
+    (void)state;
+    fby_rng rng = fby_rng_from_env();
+    narrow_tables all = runnable();
+    for (uint32_t t = 0; t < all.count; t++)
+        for (uint32_t rows = 1; rows <= 30 && all.table[t]->linear_bf16 != NULL; rows++) {
+            uint32_t n = pick(&rng, 1, 100), k = pick(&rng, 1, 100);
+            size_t ldo = n + pick(&rng, 0, 5), count = matrix_floats(rows, n, ldo);
+            layer l = layer_new(&rng, all.table[t], n, k);
+            fenced x = rows_of_sizes(&rng, &l, rows, k), a = operand_of(&l, x.floats, k, rows);
+            fenced out = fenced_new(count), memory = fenced_new((count + 1) / 2);
+            uint16_t *got = (uint16_t *)memory.floats + count % 2;
+            l.table->linear(&l.linear, FBY_ACTIVATION_NONE, a.floats, rows, out.floats, ldo);
+            l.table->linear_bf16(&l.linear, a.floats, rows, got, ldo);
+            for (uint32_t row = 0; row < rows; row++)
+                for (uint32_t i = 0; i < ldo && (i < n || row + 1 < rows); i++)
+                    assert_int_equal(got[row * ldo + i],
+                                     i < n ? fby_bf16_of(out.floats[row * ldo + i]) : 0);
+            fenced_free(&x);
+            fenced_free(&a);
+            fenced_free(&out);
+            fenced_free(&memory);
+            layer_free(&l);
+        }
+}
+
 static void every_precision_has_a_table_for_every_instruction_set(void **state)
 {
     (void)state;
@@ -341,6 +443,8 @@ int main(void)
         cmocka_unit_test(every_table_gives_what_plain_c_gives),
         cmocka_unit_test(a_row_has_the_same_bits_in_every_batch_and_fused),
         cmocka_unit_test(residual_and_norm_are_f32s),
+        cmocka_unit_test(attention_on_bf16_is_softmax_of_the_scores),
+        cmocka_unit_test(what_attention_reads_is_the_product_rounded),
         cmocka_unit_test(any_row_goes_in_and_comes_out_without_harm),
     };
     return cmocka_run_group_tests_name("narrow", tests, NULL, NULL);

@@ -24,6 +24,7 @@
 
 #include "base/bits.h"
 #include "compute/avx512/avx512.h"
+#include "compute/avx512/shuffle.h"
 #include "compute/avx512/vector.h"
 
 enum { KEYS = 256, PANEL = 32, TILE = FBY_AVX512_ROWS, HALF = TILE / 2, SCORE_LD = KEYS + 16 };
@@ -207,41 +208,6 @@ static void run_product_of(const product *t, uint32_t rows)
     }
 }
 
-/* x's 16 rows become its columns: pairs of lanes, pairs of pairs, then quarters. */
-FBY_INLINE void transpose(__m512 x[16])
-{
-    __m512 y[16];
-    FBY_UNROLL
-    for (int i = 0; i < 16; i += 2) {
-        y[i] = _mm512_unpacklo_ps(x[i], x[i + 1]);
-        y[i + 1] = _mm512_unpackhi_ps(x[i], x[i + 1]);
-    }
-    /* x[4 i + j], quarter q: column 4 q + j of rows 4 i … 4 i + 3. */
-    FBY_UNROLL
-    for (int i = 0; i < 16; i += 4) {
-        __m512d a = _mm512_castps_pd(y[i]), b = _mm512_castps_pd(y[i + 2]);
-        __m512d c = _mm512_castps_pd(y[i + 1]), d = _mm512_castps_pd(y[i + 3]);
-        x[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
-        x[i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
-        x[i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(c, d));
-        x[i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(c, d));
-    }
-    FBY_UNROLL
-    for (int j = 0; j < 4; j++) {
-        __m512 low01 = _mm512_shuffle_f32x4(x[j], x[4 + j], 0x44);
-        __m512 high01 = _mm512_shuffle_f32x4(x[j], x[4 + j], 0xee);
-        __m512 low23 = _mm512_shuffle_f32x4(x[8 + j], x[12 + j], 0x44);
-        __m512 high23 = _mm512_shuffle_f32x4(x[8 + j], x[12 + j], 0xee);
-        y[j] = _mm512_shuffle_f32x4(low01, low23, 0x88);
-        y[4 + j] = _mm512_shuffle_f32x4(low01, low23, 0xdd);
-        y[8 + j] = _mm512_shuffle_f32x4(high01, high23, 0x88);
-        y[12 + j] = _mm512_shuffle_f32x4(high01, high23, 0xdd);
-    }
-    FBY_UNROLL
-    for (int i = 0; i < 16; i++)
-        x[i] = y[i];
-}
-
 /* keys: panels (head_dim, 32); the last 16 or 32 columns padded with zeros. */
 static void turn_keys(const head *h, uint32_t first, uint32_t count)
 {
@@ -256,7 +222,7 @@ static void turn_keys(const head *h, uint32_t first, uint32_t count)
             for (uint32_t i = 0; i < 16; i++)
                 x[i] = i < rows ? _mm512_maskz_loadu_ps(lanes, from + i * h->ld + d)
                                 : _mm512_setzero_ps();
-            transpose(x);
+            fby_avx512_transpose(x);
             FBY_UNROLL
             for (uint32_t i = 0; i < 16; i++)
                 if (d + i < h->dim)
@@ -280,40 +246,6 @@ static void score(const head *h, uint32_t query, uint32_t rows, uint32_t count)
         };
         run_product_of(&t, rows);
     }
-}
-
-FBY_INLINE __m512 meet(__m512 a, __m512 b, const bool sum)
-{
-    return sum ? _mm512_add_ps(a, b) : _mm512_max_ps(a, b);
-}
-
-/* a's halves met in the low half, b's in the high one. */
-FBY_INLINE __m512 fold_halves(__m512 a, __m512 b, const bool sum)
-{
-    return meet(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee), sum);
-}
-
-/* In each quarter: a's pairs met in the low half, b's in the high one. */
-FBY_INLINE __m512 fold_pairs(__m512 a, __m512 b, const bool sum)
-{
-    return meet(_mm512_shuffle_ps(a, b, 0x44), _mm512_shuffle_ps(a, b, 0xee), sum);
-}
-
-/* Lane i is the sum, or the largest, of rows[i]'s lanes, in one order for all: lane l and l + 8,
- * then l and l + 4, l + 2, l + 1. */
-FBY_INLINE __m512 fold(const __m512 rows[16], const bool sum)
-{
-    __m512 x[4];
-    FBY_UNROLL
-    for (int j = 0; j < 4; j++) { /* quarters of x[j]: rows j, 4 + j, 8 + j, 12 + j */
-        __m512 a = fold_halves(rows[j], rows[4 + j], sum);
-        __m512 b = fold_halves(rows[8 + j], rows[12 + j], sum);
-        __m512 even = _mm512_shuffle_f32x4(a, b, 0x88), odd = _mm512_shuffle_f32x4(a, b, 0xdd);
-        x[j] = meet(even, odd, sum);
-    }
-    __m512 low = fold_pairs(x[0], x[1], sum), high = fold_pairs(x[2], x[3], sum);
-    __m512 even = _mm512_shuffle_ps(low, high, 0x88), odd = _mm512_shuffle_ps(low, high, 0xdd);
-    return meet(even, odd, sum);
 }
 
 /* What a tile's weights do to its rows of out: the old ones times `rescale`, at the end `finish`.
@@ -358,7 +290,7 @@ static void weigh(const head *h, uint32_t query, uint32_t rows, uint32_t count, 
     for (uint32_t row = 0; row < 16; row++)
         part[row] = row < rows ? largest_of(h->scores + (size_t)row * SCORE_LD, last, tail)
                                : _mm512_setzero_ps();
-    __m512 maximum = fold(part, false);
+    __m512 maximum = fby_avx512_fold(part, false);
     if (!first) {
         __m512 old = _mm512_maskz_loadu_ps(exist, h->maximum + query);
         maximum = _mm512_max_ps(old, maximum);
@@ -372,7 +304,7 @@ static void weigh(const head *h, uint32_t query, uint32_t rows, uint32_t count, 
     for (uint32_t row = 0; row < rows; row++)
         part[row] = weigh_row(h->scores + (size_t)row * SCORE_LD, last, tail, factor,
                               _mm512_set1_ps(shift[row]));
-    __m512 sum = _mm512_add_ps(before, fold(part, true));
+    __m512 sum = _mm512_add_ps(before, fby_avx512_fold(part, true));
     _mm512_mask_storeu_ps(h->sum + query, exist, sum);
     _mm512_storeu_ps(out->finish, _mm512_div_ps(_mm512_set1_ps(1.0f), sum));
 }

@@ -15,6 +15,7 @@
 #include <stdalign.h>
 
 #include "base/bits.h"
+#include "compute/avx512/attention_bf16.h"
 #include "compute/avx512/avx512.h"
 #include "compute/avx512/vector.h"
 #include "compute/bf16.h"
@@ -240,6 +241,13 @@ static void linear(const fby_linear *linear, fby_activation activation, const vo
     product(linear, activation, x, NULL, 0, rows, &to);
 }
 
+static void linear_bf16(const fby_linear *linear, const void *x, uint32_t rows, uint16_t *out,
+                        size_t ldo)
+{
+    const target to = {.narrow = (char *)out, .ldn = ldo * sizeof(uint16_t)};
+    product(linear, FBY_ACTIVATION_NONE, x, NULL, 0, rows, &to);
+}
+
 static void linear_operand(const fby_linear *linear, fby_activation activation, const void *x,
                            uint32_t rows, const fby_linear *next, float *wide, size_t ldw,
                            void *out)
@@ -295,5 +303,8 @@ const fby_narrow fby_bf16_avx512bf16 = {
     .linear = linear,
     .linear_operand = linear_operand,
     .linear_residual_norm = linear_residual_norm,
+    .linear_bf16 = linear_bf16,
+    .attention_scratch = fby_avx512_attention_bf16_scratch,
+    .attention = fby_avx512_attention_bf16,
     .peak_loop = peak_loop,
 };

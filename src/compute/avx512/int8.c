@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Int8 products with AVX512-VNNI. The format, and the sums that a product is made
- * of: compute/int8.h. Codes of a row are 0 … 255.
+ * of: compute/int8.h. Codes of a row are 0 … 255. Compiled again with
+ * FBY_AVX512_BF16, what attention reads is bf16, and attention attention_bf16.c.
  *
  * Tile: h rows of x, 1 … 14, by one panel of 32 columns. Registers: 2 h
  * accumulators, two vectors of the panel, four codes of x in all lanes; 31 of 32
@@ -15,11 +16,16 @@
 #include <immintrin.h>
 
 #include "base/bits.h"
+#include "compute/avx512/attention_bf16.h"
 #include "compute/avx512/avx512.h"
 #include "compute/avx512/vector.h"
 #include "compute/int8.h"
 #include "compute/narrow.h"
 #include "compute/tables.h"
+
+#if !defined(FBY_AVX512_BF16)
+#define FBY_AVX512_BF16 0
+#endif
 
 enum { PANEL = FBY_AVX512_PANEL, TILE = FBY_AVX512_ROWS, HALF = TILE / 2, GROUP = 4 };
 
@@ -38,7 +44,8 @@ typedef struct tile {
     size_t prefetch_step; /* … so many bytes a step */
     const float *residual;
     size_t ldr;
-    float *out;
+    float *out;       /* NULL: */
+    uint16_t *narrow; /* to bf16 */
     size_t ldo;
     __mmask16 lanes[2]; /* of the panel's columns that exist */
 } tile;
@@ -136,10 +143,13 @@ FBY_INLINE void run_tile(const tile *t, const size_t rows)
         const __m512 biases = _mm512_load_ps(bias + 16 * i);
         const __mmask16 lanes = t->lanes[i];
         const char *x = t->x;
-        float *out = t->out + 16 * i;
+        float *out = t->out != NULL ? t->out + 16 * i : NULL;
+#if FBY_AVX512_BF16
+        uint16_t *narrow = t->narrow != NULL ? t->narrow + 16 * i : NULL;
+#endif
         const float *residual = t->residual != NULL ? t->residual + 16 * i : NULL;
         FBY_UNROLL
-        for (size_t row = 0; row < rows; row++, x += t->ldx, out += t->ldo) {
+        for (size_t row = 0; row < rows; row++, x += t->ldx) {
             const fby_int8_row *head = (const fby_int8_row *)(const void *)x;
             __m512 y = _mm512_fmadd_ps(_mm512_set1_ps(head->low), lows, biases);
             y = _mm512_fmadd_ps(_mm512_set1_ps(head->sum), middles, y);
@@ -150,7 +160,15 @@ FBY_INLINE void run_tile(const tile *t, const size_t rows)
                 y = _mm512_add_ps(y, _mm512_maskz_loadu_ps(lanes, residual));
                 residual += t->ldr;
             }
+#if FBY_AVX512_BF16
+            if (narrow != NULL) {
+                _mm256_mask_storeu_epi16(narrow, lanes, (__m256i)_mm512_cvtneps_pbh(y));
+                narrow += t->ldo;
+                continue;
+            }
+#endif
             _mm512_mask_storeu_ps(out, lanes, y);
+            out += t->ldo;
         }
     }
 }
@@ -204,9 +222,10 @@ static void run_tile_of(const tile *t, uint32_t rows)
     }
 }
 
-/* out (rows, n) = activation(x Wᵀ + bias [+ residual]). */
+/* out (rows, n), or if that is NULL narrow, = activation(x Wᵀ + bias [+ residual]). */
 static void product(const fby_linear *linear, fby_activation activation, const char *x,
-                    const float *residual, size_t ldr, uint32_t rows, float *out, size_t ldo)
+                    const float *residual, size_t ldr, uint32_t rows, float *out, uint16_t *narrow,
+                    size_t ldo)
 {
     const fby_int8_panel part = fby_int8_lay_out(shape, linear->k);
     const size_t ldx = operand_bytes(linear->k), steps = fby_div_up_u32(linear->k, GROUP);
@@ -232,7 +251,8 @@ static void product(const fby_linear *linear, fby_activation activation, const c
                 .prefetch_step = prefetch_step,
                 .residual = residual != NULL ? residual + row * ldr + column : NULL,
                 .ldr = ldr,
-                .out = out + row * ldo + column,
+                .out = out != NULL ? out + row * ldo + column : NULL,
+                .narrow = narrow != NULL ? narrow + row * ldo + column : NULL,
                 .ldo = ldo,
                 .lanes = {fby_avx512_lanes(columns, 0), fby_avx512_lanes(columns, 1)},
             };
@@ -315,14 +335,22 @@ static void operand(const fby_linear *next, const float *x, size_t ldx, uint32_t
 static void linear(const fby_linear *linear, fby_activation activation, const void *x,
                    uint32_t rows, float *out, size_t ldo)
 {
-    product(linear, activation, x, NULL, 0, rows, out, ldo);
+    product(linear, activation, x, NULL, 0, rows, out, NULL, ldo);
 }
+
+#if FBY_AVX512_BF16
+static void linear_bf16(const fby_linear *linear, const void *x, uint32_t rows, uint16_t *out,
+                        size_t ldo)
+{
+    product(linear, FBY_ACTIVATION_NONE, x, NULL, 0, rows, NULL, out, ldo);
+}
+#endif
 
 static void linear_operand(const fby_linear *linear, fby_activation activation, const void *x,
                            uint32_t rows, const fby_linear *next, float *wide, size_t ldw,
                            void *out)
 {
-    product(linear, activation, x, NULL, 0, rows, wide, ldw);
+    product(linear, activation, x, NULL, 0, rows, wide, NULL, ldw);
     operand(next, wide, ldw, rows, out);
 }
 
@@ -330,7 +358,7 @@ static void linear_residual_norm(const fby_linear *linear, const fby_layer_norm 
                                  const void *x, const float *residual, size_t ldr, uint32_t rows,
                                  float *out, size_t ldo, const fby_linear *next, void *out_operand)
 {
-    product(linear, FBY_ACTIVATION_NONE, x, residual, ldr, rows, out, ldo);
+    product(linear, FBY_ACTIVATION_NONE, x, residual, ldr, rows, out, NULL, ldo);
     fby_avx512_layer_norm(norm, out, ldo, rows);
     if (next != NULL)
         operand(next, out, ldo, rows, out_operand);
@@ -356,8 +384,16 @@ static uint64_t peak_loop(uint64_t rounds, float *sink)
     return rounds * CHAINS * 64 * 2;
 }
 
+#if FBY_AVX512_BF16
+const fby_narrow fby_int8_avx512bf16 = {
+    .name = "avx512bf16",
+    .linear_bf16 = linear_bf16,
+    .attention_scratch = fby_avx512_attention_bf16_scratch,
+    .attention = fby_avx512_attention_bf16,
+#else
 const fby_narrow fby_int8_avx512vnni = {
     .name = "avx512vnni",
+#endif
     .precision = "int8",
     .version = 1,
     .panel_width = PANEL,
