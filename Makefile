@@ -5,7 +5,7 @@ NINJA   := ninja -C $(BUILD)
 
 .DEFAULT_GOAL := all
 .PHONY: all help test-clients deps deps-all model run test sanitize asan tsan fuzz bench bench-alloc bench-texts \
-        bench-peers spin lint format install uninstall clean
+        bench-peers bench-serve spin lint format install uninstall clean
 
 all: $(BUILD)/build.ninja ## build the command: build/forebay
 	@$(NINJA) -n forebay | grep -q 'no work to do' || $(NINJA) forebay
@@ -74,6 +74,9 @@ bench-alloc: everything deps-bench ## the allocator beside glibc, jemalloc, tcma
 .PHONY: bench-ring
 bench-ring: everything deps-bench ## ring pools beside bare cursors (BENCH_ARGS="--largest 64M")
 	@$(PYTHON) bench/ring_pool.py $(BUILD)/forebay $(BENCH_ARGS)
+
+bench-serve: bench-texts ## the server under load beside the library (BENCH_ARGS="--rows throughput,tail")
+	@$(PYTHON) bench/serve.py $(BUILD)/forebay $(BENCH_ARGS)
 
 lint: deps-lint deps-test ## both compilers without a warning, formatting, spelling, shell scripts
 	@scripts/lint

@@ -20,6 +20,7 @@
 enum { ROUNDS_MIN = 9 };
 
 static const char *const encodings[] = {"base64", "float", "tei"};
+static const char *const precisions[] = {"f32", "bf16", "int8"};
 static const char *const waits[] = {"adaptive", "spin"};
 
 struct options {
@@ -187,8 +188,10 @@ static fby_status start_own(const struct options *options, fby_load_child *child
 {
     char dir[PATH_MAX];
     fby_status status = fby_model_choice_dir(&options->model, dir);
-    const fby_load_child_options how = {
-        .model = dir, .wait = waits[options->wait], .threads = options->model.threads};
+    const fby_load_child_options how = {.model = dir,
+                                        .wait = waits[options->wait],
+                                        .threads = options->model.threads,
+                                        .precision = precisions[options->model.precision]};
     return status == FBY_OK ? fby_load_child_start(&how, child) : status;
 }
 

@@ -47,11 +47,21 @@ static void become_server(const fby_load_child_options *options, uint16_t port)
     char port_text[8], threads[24];
     snprintf(port_text, sizeof port_text, "%u", (unsigned)port);
     snprintf(threads, sizeof threads, "%" PRIu64, options->threads);
-    const char *words[] = {
-        "forebay",      "serve",       "--model",
-        options->model, "--port",      port_text,
-        "--wait",       options->wait, options->threads != 0 ? "--threads" : NULL,
-        threads,        NULL};
+    const char *words[] = {"forebay",
+                           "serve",
+                           "--model",
+                           options->model,
+                           "--port",
+                           port_text,
+                           "--wait",
+                           options->wait,
+                           "--precision",
+                           options->precision,
+                           "--log-level",
+                           "warn",
+                           options->threads != 0 ? "--threads" : NULL,
+                           threads,
+                           NULL};
     (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
     execv("/proc/self/exe", (char *const *)(uintptr_t)words);
     _exit(127);

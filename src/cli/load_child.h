@@ -17,6 +17,7 @@ typedef struct fby_load_child_options {
     const char *model; /* a directory */
     const char *wait;  /* "adaptive" or "spin" */
     uint64_t threads;  /* 0: as the server chooses */
+    const char *precision;
 } fby_load_child_options;
 
 typedef struct fby_load_child {
