@@ -25,14 +25,15 @@
  * travels from the first to the second is the caller's, and must synchronise
  * (a release store, an acquire load). fby_ring_pool_get_stats(): any thread.
  *
- * The elastic window. Slices are placed below the *window*: half as much again
- * as the recent peak of the span, which is the bytes between the two cursors. So
- * the bytes touched follow the load, not the capacity.
+ * The elastic window. Slices are placed below the *window*: nearly twice the
+ * recent peak of the span, which is the bytes between the two cursors; 16 KiB at
+ * least, 256 KiB in a shared pool. So the bytes touched follow the load, not the
+ * capacity.
  *   - It widens at once: when nothing below it is free, the write cursor goes on
  *     above it, up to the capacity. Nothing is refused for the window's sake.
  *   - It narrows while the load is lower: the recent peak fades by a quarter each
- *     time half of it has been allocated, so a burst of B bytes is forgotten when
- *     about 3 B more have gone through the pool.
+ *     time that the pool looks for room and half of it has been allocated since, so
+ *     a burst of B bytes is forgotten when about 4 B more have gone through.
  *   - It decides only where the write cursor goes next. The pool keeps the list
  *     of the stretches of memory between read and write cursor, in order; the
  *     write cursor moves only to memory outside all of them and stops where the
@@ -94,7 +95,7 @@ typedef struct fby_ring_pool_options {
     }
 
 /*
- * Maps the region with its metadata (1/60 of the capacity more), on the calling
+ * Maps the region with its metadata (1/32 of the capacity more), on the calling
  * thread's NUMA node and in huge pages where the system grants that, and touches
  * every page: no call after this one faults or allocates. Call it on the thread
  * that will use the pool; of a shared one, that which allocates.

@@ -231,16 +231,21 @@ static bool fits(const struct point *point, uint32_t in_flight)
     return 4 * (in_flight + PATIENCE) * bytes <= 3 * point->pool_bytes;
 }
 
+static void make_schedule(fby_ring_schedule *schedule, fby_ring_kind kind, uint32_t in_flight)
+{
+    if (kind == FBY_RING_LOCAL_UNORDERED)
+        fby_ring_schedule_draw(schedule, in_flight, PATIENCE);
+    else
+        fby_ring_schedule_fifo(schedule, in_flight);
+}
+
 static void run_point(struct bench *bench, struct point *point, uint32_t in_flight)
 {
     struct point small = *point;
     small.pool_bytes = 64 * KIB;
     if (!fits(point, in_flight))
         return;
-    if (point->load.kind == FBY_RING_LOCAL_UNORDERED)
-        fby_ring_schedule_draw(bench->schedule, in_flight, PATIENCE);
-    else
-        fby_ring_schedule_fifo(bench->schedule, in_flight);
+    make_schedule(bench->schedule, point->load.kind, in_flight);
     point->small = fits(&small, in_flight) ? bench->small : NULL;
     point->load.schedule = bench->schedule;
     point->load.pairs = pairs_of(point);
@@ -345,17 +350,21 @@ static fby_status profile(const struct options *options, fby_report *report,
 {
     uint64_t bytes = largest_of(options, GIB);
     int kind = options->kind == 0 ? FBY_RING_LOCAL : options->kind - 1;
-    fby_ring_load load = {.kind = (fby_ring_kind)kind, .schedule = schedule};
+    uint32_t in_flight = options->in_flight == 0 ? 64 : (uint32_t)options->in_flight;
+    fby_ring_load load = {.kind = (fby_ring_kind)kind, .schedule = schedule, .slice_bytes = VECTOR};
 
+    if (!fits(&(struct point){.load = load, .pool_bytes = bytes}, in_flight))
+        return fby_error(FBY_EINVAL,
+                         "%u slices in flight: too many for the pool, or with --kind shared "
+                         "not a power of two of at least 64",
+                         in_flight);
     fby_status status = make_pool(load.kind, bytes, options->window != 2, &load.pool);
     if (status != FBY_OK)
         return status;
-    uint32_t in_flight = options->in_flight == 0 ? 64 : (uint32_t)options->in_flight;
-    fby_ring_schedule_fifo(schedule, in_flight);
-    load.slice_bytes = VECTOR;
+    make_schedule(schedule, load.kind, in_flight);
     load.all = options->write == 2;
-    load.pairs =
-        options->profile < in_flight ? in_flight : options->profile / in_flight * in_flight;
+    uint64_t step = fby_max_size(in_flight, load.kind == FBY_RING_SHARED ? 1024 : 1);
+    load.pairs = options->profile < step ? step : options->profile / step * step;
     fby_ring_time time = run_pool(&load);
     fby_report_text(report, "kind", kind_names[kind]);
     fby_report_uint(report, "pool_bytes", bytes);

@@ -189,6 +189,7 @@ fby_ring_time fby_ring_run_local(const fby_ring_load *load)
     fby_ring_time time = {0};
     uint64_t ns = 0;
 
+    fby_assert(in_flight >= 1 && in_flight <= FBY_RING_HELD_MAX);
     void **held = the_held;
     memset(the_held, 0, sizeof the_held);
     memset(renamed, 0, sizeof renamed); /* both touched: page faults from here on are the pool's */
@@ -208,10 +209,13 @@ fby_ring_time fby_ring_run_local(const fby_ring_load *load)
     }
     time.page_faults = thread_faults() - faults;
     time.ns_per_pair = (double)ns / (double)load->pairs;
-    /* `pairs` is whole schedules for a FIFO pool, so held[0] is its oldest. */
-    for (uint32_t i = 0; i < in_flight; i++)
-        if (held[i] != NULL)
-            fby_ring_release(load->pool, held[i]);
+    /* In a FIFO pool's order: the slot whose turn would be next has the oldest. */
+    uint32_t oldest = (uint32_t)(load->pairs % FBY_RING_TURNS % in_flight);
+    for (uint32_t i = 0; i < in_flight; i++) {
+        void *slice = held[(oldest + i) % in_flight];
+        if (slice != NULL)
+            fby_ring_release(load->pool, slice);
+    }
     return time;
 }
 

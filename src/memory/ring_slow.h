@@ -30,7 +30,7 @@ struct fby_ring_slow_ {
     fby_ring_stretch stretches[FBY_RING_STRETCHES];
     uint32_t oldest, count;  /* count ≥ 1 */
     fby_ring_word_ recent;   /* the recent peak of the span, bytes */
-    fby_ring_word_ window;   /* half as much again, bytes */
+    fby_ring_word_ window;   /* nearly twice as much, bytes */
     fby_ring_word_ faded_at; /* position of the write cursor when `recent` last faded */
     fby_ring_word_ wanted;   /* shared: size of the slice for which room was last looked for */
     fby_ring_word_ guess;    /* shared: size of slices that marks ahead speak of; 0: none do */

@@ -198,7 +198,36 @@ class Bench(CommandTest):
         shown = self.succeeds("bench", "embed", "--file", texts, "--seconds", "0.1").stdout
         self.assertIn(b"tokens_per_s", shown)
 
+    def test_ring_pools_are_measured_beside_bare_cursors(self):
+        small = ("--largest", "4M", "--rounds", "9", "--json")
+        done = self.succeeds("bench", "ring", "--pool-sizes", "--in-flight", "64", *small)
+        rows = [json.loads(line) for line in done.stdout.splitlines()]
+        self.assertEqual({(row["kind"], row["window"], row["write"]) for row in rows},
+                         {(kind, window, write) for kind in ("local", "local-unordered", "shared")
+                          for window in (True, False) for write in ("first", "all")
+                          if (kind, write) != ("shared", "all")})
+        for row in rows:
+            self.assertEqual((row["slice_bytes"], row["in_flight"]), (512, 64))
+            self.assertLessEqual(row["window_bytes"], row["pool_bytes"])
+            self.assertGreater(row["ns_per_pair"], 0)
+            self.assertLessEqual(row["ratio_to_bare_q1"], row["ratio_to_bare_q3"])
+
+        rows = [json.loads(line) for line in
+                self.succeeds("bench", "ring", "--trace", *small).stdout.splitlines()]
+        self.assertEqual([row["pool_bytes"] for row in rows], [1 << 20, 4 << 20])
+        for row in rows:
+            self.assertLessEqual(row["in_flight_peak_bytes"], row["span_peak_bytes"])
+            self.assertLessEqual(row["window_peak_bytes"], 2 * row["span_peak_bytes"])
+
+        done = self.succeeds("bench", "ring", "--profile", "1000", "--kind", "shared", *small)
+        self.assertEqual(json.loads(done.stdout)["pairs"], 1024)
+        self.fails(1, "bench", "ring", "--profile", "--kind", "shared", "--in-flight", "48",
+                   says=["48 slices in flight"])
+        self.fails(1, "bench", "ring", "--profile", "--in-flight", "16384", "--largest", "4M",
+                   says=["too many"])
+
     def test_nothing_to_measure_is_a_failure(self):
+        self.fails(2, "bench", "ring", says=["--pool-sizes"])
         self.fails(1, "bench", "embed", "--file", self.path("empty", b""), says=["empty: no text"])
         self.fails(1, "bench", "embed", "--file", self.path("blank", b"\n\n"), says=["no text"])
         self.fails(1, "bench", "embed", "--file", "missing", says=["missing: No such file"])
