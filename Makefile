@@ -5,7 +5,7 @@ NINJA   := ninja -C $(BUILD)
 
 .DEFAULT_GOAL := all
 .PHONY: all help test-clients deps deps-all model run test sanitize asan tsan fuzz bench bench-alloc bench-texts \
-        bench-peers bench-serve spin lint format install uninstall clean
+        bench-peers bench-serve soak spin lint format install uninstall clean
 
 all: $(BUILD)/build.ninja ## build the command: build/forebay
 	@$(NINJA) -n forebay | grep -q 'no work to do' || $(NINJA) forebay
@@ -52,6 +52,11 @@ test-clients: deps-test deps-clients everything model ## real clients of the ser
 
 fuzz: deps-test ## run each fuzz target for SECONDS_EACH (60)
 	@scripts/fuzz $(or $(SECONDS_EACH),60)
+
+SOAK_SECONDS ?= 600
+soak: deps-test all model ## the server among clients of which half are broken, for SOAK_SECONDS (600) and 100,000 requests
+	@FBY_TEST_COMMAND=$(BUILD)/forebay FBY_TEST_MODEL=models/all-MiniLM-L6-v2 \
+		$(PYTHON) -B tests/serve/soak.py --seconds $(SOAK_SECONDS) --requests $(or $(SOAK_REQUESTS),100000)
 
 spin: deps-test everything ## check the models of the concurrent protocols, and that their broken twins fail
 	@meson test -C $(BUILD) --no-rebuild --print-errorlogs --suite spin

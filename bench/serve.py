@@ -81,7 +81,7 @@ class Server:
             self.port = probe.getsockname()[1]
         self.process = subprocess.Popen(
             [args.command, "serve", "-m", model, "--port", str(self.port), "--precision",
-             args.precision, "--log-level", "warn", *words])
+             args.precision, "--log-level", "warn", *args.serve.split(), *words])
         while not self.healthy():
             if self.process.poll() is not None:
                 sys.exit("the server ended")
@@ -380,6 +380,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--seconds", type=float, default=3, help="of a measurement in a round")
     parser.add_argument("--precision", default="f32")
+    parser.add_argument("--serve", default="", help="more options of the server, in one word")
     args = parser.parse_args()
     args.command = args.command.resolve()
     args.texts = args.texts.split(",")
