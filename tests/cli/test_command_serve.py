@@ -159,6 +159,7 @@ class Deploy(CommandTest):
 
     def test_the_guide_has_a_row_for_every_setting(self):
         guide = (ROOT / "docs/server.md").read_text()
+        guide = guide[guide.index("## Settings"):guide.index("## Dialects")]
         rows = dict(re.findall(r"^\| `(\w+)`(?: ↻)? \| ([^|]*?) \|", guide, re.M))
         self.assertEqual(self.settings() - rows.keys(), set())
         shown = self.succeeds("serve", "--check-config").stdout.decode()
