@@ -285,12 +285,15 @@ class Bulk:
 
 
 def bulk(args, results, found):
-    lines = (TEXTS / "mixed.txt").read_text(encoding="utf-8").split("\n")[:-1]
+    def list_of(name):
+        lines = (TEXTS / f"{name}.txt").read_text(encoding="utf-8").split("\n")[:-1]
+        return json.dumps({"input": (lines * 10)[:10000], "encoding_format": "base64"}).encode()
+
     jobs = {
         f"a text of {POSITIONS} tokens":
             json.dumps({"input": "river " * POSITIONS, "encoding_format": "base64"}).encode(),
-        "a list of 10,000 texts":
-            json.dumps({"input": (lines * 5)[:10000], "encoding_format": "base64"}).encode(),
+        "a list of 10,000 short texts": list_of("short"),
+        "a list of 10,000 mixed texts": list_of("mixed"),  # of up to 2,048 tokens: none is cut
     }
     short = TEXTS / "short.txt"
     with tempfile.TemporaryDirectory() as directory:

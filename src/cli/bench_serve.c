@@ -284,7 +284,7 @@ static void report_library(fby_report *report, const struct options *options,
 /* ---- running ---- */
 
 static fby_status measure_library(const struct options *options, const fby_load_options *load,
-                                  const fby_bench_texts *texts)
+                                  const fby_bench_texts *texts, pid_t server)
 {
     fby_load_library_result result;
     fby_report report;
@@ -296,7 +296,7 @@ static fby_status measure_library(const struct options *options, const fby_load_
     fby_status status = fby_model_choice_open(&choice, &model);
     if (status != FBY_OK)
         return status;
-    status = fby_load_library_run(load, model, texts->texts, &result);
+    status = fby_load_library_run(load, model, texts->texts, server, &result);
     fby_model_close(model);
     if (status != FBY_OK)
         return status;
@@ -319,7 +319,7 @@ static fby_status measure_load(const struct options *options, const fby_load_opt
 }
 
 static fby_status measure(const struct options *options, const struct target *target,
-                          const fby_bench_texts *texts)
+                          const fby_load_child *child, const fby_bench_texts *texts)
 {
     fby_load_requests requests;
     const fby_load_target how = {.host = target->host,
@@ -338,8 +338,8 @@ static fby_status measure(const struct options *options, const struct target *ta
                                    .rate = options->rate,
                                    .warm_seconds = options->warm,
                                    .seconds = options->seconds};
-    status =
-        options->library ? measure_library(options, &load, texts) : measure_load(options, &load);
+    status = options->library ? measure_library(options, &load, texts, child->pid)
+                              : measure_load(options, &load);
     fby_load_requests_clear(&requests);
     return status;
 }
@@ -379,7 +379,7 @@ static int run(const fby_cli_command *self, int argc, char **argv)
     if (status == FBY_OK)
         status = find_server(&options, &target, &child);
     if (status == FBY_OK)
-        status = measure(&options, &target, &texts);
+        status = measure(&options, &target, &child, &texts);
     if (status != FBY_OK)
         fby_say("%s", fby_last_error());
     fby_load_child_stop(&child);

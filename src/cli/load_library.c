@@ -2,6 +2,7 @@
 #include "cli/load_library.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -27,6 +28,7 @@ struct pair {
     const fby_load_options *options;
     fby_model *model;
     const fby_text *texts;
+    pid_t process; /* the server's; 0: leave it alone */
     int fd;
     char *buffer;
     float *vector;
@@ -102,6 +104,26 @@ static void end_round(struct side *side, uint32_t round)
     side->round_start = side->count;
 }
 
+/* One request is not counted: it wakes the server up. */
+static fby_status ask_in_turn(struct pair *pair, size_t first)
+{
+    if (pair->process != 0)
+        (void)kill(pair->process, SIGCONT);
+    fby_status status = ask(pair, first % pair->options->requests->count);
+    if (status == FBY_OK)
+        status = take_turn(pair, &pair->server, first, ask);
+    if (pair->process != 0)
+        (void)kill(pair->process, SIGSTOP);
+    return status;
+}
+
+/* Likewise. */
+static fby_status embed_in_turn(struct pair *pair, size_t first)
+{
+    fby_status status = embed(pair, first % pair->options->requests->count);
+    return status == FBY_OK ? take_turn(pair, &pair->library, first, embed) : status;
+}
+
 /* At least one turn of each. */
 static fby_status run_for(struct pair *pair, double seconds, size_t *next)
 {
@@ -110,9 +132,9 @@ static fby_status run_for(struct pair *pair, double seconds, size_t *next)
     do {
         if (fby_stop_asked())
             return fby_error(FBY_ECANCELED, "stopped");
-        status = take_turn(pair, &pair->server, *next, ask);
+        status = ask_in_turn(pair, *next);
         if (status == FBY_OK)
-            status = take_turn(pair, &pair->library, *next, embed);
+            status = embed_in_turn(pair, *next);
         *next += TURN;
     } while (status == FBY_OK && fby_now_ns() < end && pair->server.count + TURN <= CALLS_MAX);
     return status;
@@ -159,10 +181,12 @@ static void give_side(struct side *side)
 }
 
 fby_status fby_load_library_run(const fby_load_options *options, fby_model *model,
-                                const fby_text *texts, fby_load_library_result *result)
+                                const fby_text *texts, pid_t server,
+                                fby_load_library_result *result)
 {
     static struct pair pair;
-    pair = (struct pair){.options = options, .model = model, .texts = texts, .fd = -1};
+    pair = (struct pair){
+        .options = options, .model = model, .texts = texts, .process = server, .fd = -1};
     pair.buffer = malloc(BUFFER_SIZE);
     pair.vector = calloc(fby_model_dim(model), sizeof *pair.vector);
     bool memory = take_side(&pair.server) && take_side(&pair.library) && pair.buffer != NULL &&
@@ -171,6 +195,8 @@ fby_status fby_load_library_run(const fby_load_options *options, fby_model *mode
                                : fby_error(FBY_ENOMEM, "no memory for the timings");
     if (status == FBY_OK)
         status = run(&pair, result);
+    if (server != 0)
+        (void)kill(server, SIGCONT);
     if (pair.fd >= 0)
         close(pair.fd);
     free(pair.buffer);
