@@ -61,6 +61,7 @@ struct fby_http {
     struct MHD_Daemon *daemon;
     int fd, listen_fd;
     bool draining;
+    bool closed; /* a connection was, in this run */
     fby_connection *connections; /* (max_connections) */
     fby_connection *open, *unused;
     uint32_t open_count;
@@ -142,6 +143,7 @@ static void close_connection(fby_connection *connection)
     if (connection->next != NULL)
         connection->next->previous = connection->previous;
     http->open_count--;
+    http->closed = true;
     fby_counter_add(&http->agent->metrics->connections_closed, 1);
     connection->gone = is_under_way(&connection->exchange);
     if (!connection->gone)
@@ -776,8 +778,11 @@ int fby_http_fd(const fby_http *http)
 bool fby_http_run(fby_http *http)
 {
     MHD_UNSIGNED_LONG_LONG wait_ms;
+    http->closed = false;
     MHD_run(http->daemon);
-    return MHD_get_timeout(http->daemon, &wait_ms) == MHD_YES && wait_ms == 0;
+    /* Where accept() found no descriptor left, libmicrohttpd is deaf until the run after the one in
+     * which a connection ended: nothing else might bring that about. */
+    return http->closed || (MHD_get_timeout(http->daemon, &wait_ms) == MHD_YES && wait_ms == 0);
 }
 
 void fby_http_drain(fby_http *http)
