@@ -104,8 +104,9 @@ static uint64_t batch_of(const fby_serve_config *config)
     return config->max_batch_tokens != 0 ? config->max_batch_tokens : BATCH_TOKENS;
 }
 
-/* Room for ring_slots requests of inline_result_vectors rows in the mean, 64 at most, each with
- * ids, answer and its text beside it: about six times the vectors. */
+/* Room for as many requests as there are slots or connections, of inline_result_vectors rows in the
+ * mean and 64 at most, each with ids, answer and its text beside it: about six times the vectors.
+ * As many again have been answered and wait behind an older one. */
 static size_t pool_of(const struct server *server)
 {
     const fby_serve_config *config = server->config;
@@ -119,8 +120,9 @@ static size_t pool_of(const struct server *server)
     workload.vector_bytes = (size_t)dim * sizeof(float) * 6;
     workload.mean_vectors = (double)config->inline_result_vectors;
     workload.peak_vectors = 64;
-    workload.requests_in_flight = (uint32_t)config->ring_slots;
-    workload.requests_waiting = (uint32_t)config->ring_slots;
+    workload.requests_in_flight =
+        (uint32_t)fby_min_size(config->ring_slots, config->max_connections);
+    workload.requests_waiting = workload.requests_in_flight;
     size_t bytes = 0;
     return fby_ring_pool_size(&workload, &bytes) == FBY_OK ? bytes : (size_t)64 << 20;
 }
