@@ -4,8 +4,8 @@ PYTHON  ?= python3
 NINJA   := ninja -C $(BUILD)
 
 .DEFAULT_GOAL := all
-.PHONY: all help test-clients deps deps-all model run test sanitize asan tsan fuzz bench bench-alloc bench-texts \
-        bench-peers bench-serve soak spin lint format install uninstall clean
+.PHONY: all help test-clients deps deps-all model run test sanitize asan tsan fuzz bench bench-kernels bench-alloc \
+        bench-texts bench-peers bench-serve soak spin lint format install uninstall clean
 
 all: $(BUILD)/build.ninja ## build the command: build/forebay
 	@$(NINJA) -n forebay | grep -q 'no work to do' || $(NINJA) forebay
@@ -72,6 +72,11 @@ bench-peers: bench-texts everything ## Forebay beside onnxruntime, OpenVINO, tor
 	@TORCH=$(TORCH) bench/peers/setup $(PEERS_MODEL) $(CURDIR)/$(BUILD)/peers
 	@.venv-peers/bin/python bench/peers/compare.py --command $(CURDIR)/$(BUILD)/forebay \
 		--library $(CURDIR)/$(BUILD)/libforebay.so --exported $(CURDIR)/$(BUILD)/peers $(PEERS)
+
+bench-kernels: deps-bench everything ## each product beside oneDNN, OpenBLAS, BLIS and the peak
+	@meson setup --reconfigure $(BUILD) >/dev/null && $(NINJA) bench/bench_kernels bench/kernel_peers
+	@$(BUILD)/bench/kernel_peers $(BENCH_ARGS)
+	@for p in f32 bf16 int8; do $(BUILD)/bench/bench_kernels --precision $$p attention norm encoder; done
 
 bench-alloc: everything deps-bench ## the allocator beside glibc, jemalloc, tcmalloc, mimalloc (BENCH_ARGS="--rounds 15")
 	@$(PYTHON) bench/alloc_peers.py $(BUILD) $(BENCH_ARGS)
