@@ -12,6 +12,7 @@
  * linear.c.
  */
 #include <immintrin.h>
+#include <stdbool.h>
 #include <stdalign.h>
 
 #include "base/bits.h"
@@ -59,6 +60,37 @@ FBY_INLINE const char *row_at(const char *low, const char *high, size_t ldx, siz
     return row < HALF ? low + row * ldx : high + (row - HALF) * ldx;
 }
 
+/* Whole stores can be forwarded to the activation's loads. */
+FBY_INLINE void store(float *out, __m512 y, __mmask16 lanes, const bool whole)
+{
+    if (whole)
+        _mm512_storeu_ps(out, y);
+    else
+        _mm512_mask_storeu_ps(out, lanes, y);
+}
+
+/* panel: the columns' bias. */
+FBY_INLINE void finish(const tile *t, const char *panel, __m512 acc[TILE][2], const size_t rows,
+                       const bool whole)
+{
+    const __m512 bias[2] = {_mm512_load_ps(panel), _mm512_load_ps(panel + 64)};
+    FBY_UNROLL
+    for (size_t i = 0; i < 2; i++) {
+        const __mmask16 lanes = t->lanes[i];
+        float *out = t->out + 16 * i;
+        const float *residual = t->residual != NULL ? t->residual + 16 * i : NULL;
+        FBY_UNROLL
+        for (size_t row = 0; row < rows; row++, out += t->ldo) {
+            __m512 y = _mm512_add_ps(acc[row][i], bias[i]);
+            if (residual != NULL) {
+                y = _mm512_add_ps(y, _mm512_maskz_loadu_ps(lanes, residual));
+                residual += t->ldr;
+            }
+            store(out, y, lanes, whole);
+        }
+    }
+}
+
 FBY_INLINE void run_tile(const tile *t, const size_t rows)
 {
     __m512 acc[TILE][2];
@@ -88,23 +120,10 @@ FBY_INLINE void run_tile(const tile *t, const size_t rows)
         panel += 128;
         prefetch += prefetch_step;
     }
-
-    const __m512 bias[2] = {_mm512_load_ps(panel), _mm512_load_ps(panel + 64)};
-    FBY_UNROLL
-    for (size_t i = 0; i < 2; i++) {
-        const __mmask16 lanes = t->lanes[i];
-        float *out = t->out + 16 * i;
-        const float *residual = t->residual != NULL ? t->residual + 16 * i : NULL;
-        FBY_UNROLL
-        for (size_t row = 0; row < rows; row++, out += t->ldo) {
-            __m512 y = _mm512_add_ps(acc[row][i], bias[i]);
-            if (residual != NULL) {
-                y = _mm512_add_ps(y, _mm512_maskz_loadu_ps(lanes, residual));
-                residual += t->ldr;
-            }
-            _mm512_mask_storeu_ps(out, lanes, y);
-        }
-    }
+    if (t->lanes[1] == 0xffff)
+        finish(t, panel, acc, rows, true);
+    else
+        finish(t, panel, acc, rows, false);
 }
 
 /* One body a height: the same sums. */

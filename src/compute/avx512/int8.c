@@ -14,6 +14,7 @@
  * Loops, splits of rows and prefetching: as in linear.c.
  */
 #include <immintrin.h>
+#include <stdbool.h>
 
 #include "base/bits.h"
 #include "compute/avx512/attention_bf16.h"
@@ -127,11 +128,18 @@ FBY_INLINE void multiply(const tile *t, ints acc[TILE][2], const size_t rows)
     }
 }
 
-FBY_INLINE void run_tile(const tile *t, const size_t rows)
+/* Whole stores can be forwarded to the activation's loads. */
+FBY_INLINE void store(float *out, __m512 y, __mmask16 lanes, const bool whole)
 {
-    ints acc[TILE][2];
-    multiply(t, acc, rows);
+    if (whole)
+        _mm512_storeu_ps(out, y);
+    else
+        _mm512_mask_storeu_ps(out, lanes, y);
+}
 
+/* Sums become numbers. */
+FBY_INLINE void finish(const tile *t, ints acc[TILE][2], const size_t rows, const bool whole)
+{
     const float *scale = (const float *)(const void *)(t->panel + t->part->scale);
     const float *low = (const float *)(const void *)(t->panel + t->part->low);
     const float *middle = (const float *)(const void *)(t->panel + t->part->middle);
@@ -167,10 +175,20 @@ FBY_INLINE void run_tile(const tile *t, const size_t rows)
                 continue;
             }
 #endif
-            _mm512_mask_storeu_ps(out, lanes, y);
+            store(out, y, lanes, whole);
             out += t->ldo;
         }
     }
+}
+
+FBY_INLINE void run_tile(const tile *t, const size_t rows)
+{
+    ints acc[TILE][2];
+    multiply(t, acc, rows);
+    if (t->lanes[1] == 0xffff)
+        finish(t, acc, rows, true);
+    else
+        finish(t, acc, rows, false);
 }
 
 /* One body a height: the same sums. */
@@ -266,61 +284,101 @@ static void product(const fby_linear *linear, fby_activation activation, const c
 
 /* ---- rows to codes ---- */
 
-/* The smallest and largest of x's inputs that are not apart, and 0. */
+/* The smallest and largest of x's inputs that are not apart, and 0. Four vectors at a time, each
+ * with a chain of its own. */
 FBY_INLINE void range_of(const float *x, const uint16_t *rest, uint32_t k, float *low, float *high)
 {
-    __m512 least = _mm512_setzero_ps(), most = _mm512_setzero_ps();
-    for (uint32_t j = 0; j < k; j += 16) {
-        __m512 value = _mm512_maskz_loadu_ps(rest[j / 16], x + j);
-        least = _mm512_min_ps(value, least); /* `least` if the value is NaN */
-        most = _mm512_max_ps(value, most);
+    __m512 least[4], most[4];
+    FBY_UNROLL
+    for (uint32_t i = 0; i < 4; i++)
+        least[i] = most[i] = _mm512_setzero_ps();
+    uint32_t j = 0;
+    for (; j + 64 <= k; j += 64)
+        FBY_UNROLL
+    for (uint32_t i = 0; i < 4; i++) {
+        __m512 value = _mm512_maskz_loadu_ps(rest[j / 16 + i], x + j + 16 * i);
+        least[i] = _mm512_min_ps(value, least[i]); /* `least` if the value is NaN */
+        most[i] = _mm512_max_ps(value, most[i]);
     }
-    *low = _mm512_reduce_min_ps(least);
-    *high = _mm512_reduce_max_ps(most);
+    for (; j < k; j += 16) {
+        __m512 value = _mm512_maskz_loadu_ps(rest[j / 16], x + j);
+        least[0] = _mm512_min_ps(value, least[0]);
+        most[0] = _mm512_max_ps(value, most[0]);
+    }
+    *low = _mm512_reduce_min_ps(
+        _mm512_min_ps(_mm512_min_ps(least[0], least[1]), _mm512_min_ps(least[2], least[3])));
+    *high = _mm512_reduce_max_ps(
+        _mm512_max_ps(_mm512_max_ps(most[0], most[1]), _mm512_max_ps(most[2], most[3])));
 }
 
-/* 16 inputs; those that are apart become `zero`'s code. */
-FBY_INLINE __m512i codes_of(const float *x, __mmask16 rest, __m512 inverse, __m512 zero)
+/* The lanes of four vectors as bytes, 0 … 255. */
+FBY_INLINE __m512i bytes_of(const __m512i part[4])
 {
-    __m512 value = _mm512_maskz_loadu_ps(rest, x);
-    return _mm512_cvtps_epi32(_mm512_fmadd_ps(value, inverse, zero));
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    __m512i left = _mm512_packs_epi32(part[0], part[1]);
+    __m512i right = _mm512_packs_epi32(part[2], part[3]);
+    return _mm512_permutexvar_epi32(order, _mm512_packus_epi16(left, right));
+}
+
+FBY_INLINE __m512i codes_of(__m512 x, __m512 inverse, __m512 zero)
+{
+    return _mm512_cvtps_epi32(_mm512_fmadd_ps(x, inverse, zero));
+}
+
+/* k inputs to codes, zeros up to the row's end; returns the codes' sum. Those of apart inputs meet
+ * weights of 0. */
+FBY_INLINE uint64_t write_codes(const float *x, uint32_t k, __m512 inverse, __m512 zero,
+                                uint8_t *codes)
+{
+    __m512i part[4], sum = _mm512_setzero_si512();
+    uint32_t j = 0;
+    for (; j + 64 <= k; j += 64) {
+        FBY_UNROLL
+        for (uint32_t i = 0; i < 4; i++)
+            part[i] = codes_of(_mm512_loadu_ps(x + j + 16 * i), inverse, zero);
+        __m512i all = bytes_of(part);
+        sum = _mm512_add_epi64(sum, _mm512_sad_epu8(all, _mm512_setzero_si512()));
+        _mm512_store_si512(codes + j, all);
+    }
+    if (j < k) {
+        FBY_UNROLL
+        for (uint32_t i = 0; i < 4; i++) {
+            __mmask16 lanes = fby_avx512_lanes(k - j, i);
+            __m512 value =
+                lanes != 0 ? _mm512_maskz_loadu_ps(lanes, x + j + 16 * i) : _mm512_setzero_ps();
+            part[i] = codes_of(value, inverse, zero);
+        }
+        __m512i all = _mm512_maskz_mov_epi8((1ull << (k - j)) - 1, bytes_of(part));
+        sum = _mm512_add_epi64(sum, _mm512_sad_epu8(all, _mm512_setzero_si512()));
+        _mm512_store_si512(codes + j, all);
+    }
+    return (uint64_t)_mm512_reduce_add_epi64(sum);
 }
 
 static void quantize(const float *x, uint32_t k, const uint32_t *apart, const uint16_t *rest,
                      fby_int8_row *row)
 {
-    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     uint8_t *codes = (uint8_t *)(row + 1);
     float low, high, most = 0.0f;
+    uint32_t found = 0;
     range_of(x, rest, k, &low, &high);
     for (uint32_t i = 0; i < FBY_INT8_APART; i++)
         if (apart[i] < k)
             most = fby_int8_larger(__builtin_fabsf(x[apart[i]]), most);
     const float scale = fby_int8_row_scale(low, high, most), by = 1.0f / scale;
     const float zero = fby_int8_zero(low, by);
-    const __m512 inverse = _mm512_set1_ps(by), zeros = _mm512_set1_ps(zero);
+    uint64_t sum = write_codes(x, k, _mm512_set1_ps(by), _mm512_set1_ps(zero), codes);
 
-    __m512i sum = _mm512_setzero_si512();
-    for (uint32_t j = 0; j < k; j += 64) {
-        __m512i part[4];
-        FBY_UNROLL
-        for (uint32_t i = 0; i < 4; i++)
-            part[i] = j + 16 * i < k ? codes_of(x + j + 16 * i, rest[j / 16 + i], inverse, zeros)
-                                     : _mm512_setzero_si512();
-        __m512i left = _mm512_packs_epi32(part[0], part[1]);
-        __m512i right = _mm512_packs_epi32(part[2], part[3]);
-        __m512i all = _mm512_permutexvar_epi32(order, _mm512_packus_epi16(left, right));
-        if (k - j < 64)
-            all = _mm512_maskz_mov_epi8((1ull << (k - j)) - 1, all);
-        sum = _mm512_add_epi64(sum, _mm512_sad_epu8(all, _mm512_setzero_si512()));
-        _mm512_store_si512(codes + j, all);
-    }
     _mm512_store_si512(row, _mm512_setzero_si512());
+    for (uint32_t i = 0; i < FBY_INT8_APART; i++)
+        if (apart[i] < k) {
+            sum -= codes[apart[i]];
+            row->apart[i] = fby_int8_apart_code(x[apart[i]], by);
+            found++;
+        }
     row->scale = scale;
     row->low = -zero * scale;
-    row->sum = scale * (float)_mm512_reduce_add_epi64(sum) + row->low * (float)k;
-    for (uint32_t i = 0; i < FBY_INT8_APART; i++)
-        row->apart[i] = apart[i] < k ? fby_int8_apart_code(x[apart[i]], by) : 0;
+    row->sum = scale * (float)sum + row->low * (float)(k - found);
 }
 
 static void operand(const fby_linear *next, const float *x, size_t ldx, uint32_t rows, void *out)
