@@ -2,11 +2,14 @@
 #include "model/bert.h"
 
 #include "base/pages.h"
+#include "compute/narrow.h"
 #include "model/reference_bert.h"
 
-/* A tiny model packed for one instruction set, without a file in between. */
+/* A tiny model packed for one instruction set and precision, without a file in between. */
 typedef struct packed {
     fby_config config;
+    fby_kernels kernels;
+    fby_sample sample;
     fby_checkpoint *checkpoint;
     void *image, *scratch;
     size_t image_size, scratch_size;
@@ -15,10 +18,13 @@ typedef struct packed {
     fby_bert bert;
 } packed;
 
-static void pack(packed *p, const tiny_model *model, fby_isa isa, uint32_t tokens)
+static void pack_at(packed *p, const tiny_model *model, fby_isa isa, fby_precision precision,
+                    uint32_t tokens)
 {
     char *dir = temporary_dir();
-    const fby_kernels *kernels = fby_kernels_for(isa);
+    const fby_kernels *kernels = &p->kernels;
+    p->kernels = *fby_kernels_for(isa);
+    p->kernels.narrow = fby_narrow_for(precision, isa);
     tiny_write(model, dir);
     assert_int_equal(fby_config_load(dir, &p->config), FBY_OK);
     assert_int_equal(fby_checkpoint_find(dir, &p->checkpoint), FBY_OK);
@@ -26,7 +32,8 @@ static void pack(packed *p, const tiny_model *model, fby_isa isa, uint32_t token
     temporary_remove(dir);
     free(dir);
 
-    fby_sources sources = {.transformer = p->checkpoint};
+    fby_sample_make(p->config.bert.vocabulary, p->config.max_tokens, NULL, 0, &p->sample);
+    fby_sources sources = {.transformer = p->checkpoint, .sample = &p->sample};
     p->image_size = fby_weights_bytes(&p->config, kernels);
     assert_int_equal(fby_pages_map(p->image_size, &p->image), FBY_OK);
     assert_int_equal(fby_weights_check(&p->config, &sources), FBY_OK);
@@ -38,6 +45,11 @@ static void pack(packed *p, const tiny_model *model, fby_isa isa, uint32_t token
     /* Of exactly that size, so that ASan sees a row too many. */
     p->scratch = aligned_alloc(64, p->scratch_size);
     assert_non_null(p->scratch);
+}
+
+static void pack(packed *p, const tiny_model *model, fby_isa isa, uint32_t tokens)
+{
+    pack_at(p, model, isa, FBY_PRECISION_F32, tokens);
 }
 
 static void unpack(packed *p)
@@ -66,6 +78,14 @@ static void fill_ids(fby_rng *rng, const tiny_model *model, uint32_t *ids, uint3
 {
     for (uint32_t i = 0; i < count; i++)
         ids[i] = (uint32_t)fby_rng_below(rng, model->vocabulary);
+}
+
+/* Whether `isa` has products of its own at this precision. */
+static bool is_own(fby_precision precision, fby_isa isa)
+{
+    const fby_narrow *narrow = fby_narrow_for(precision, isa);
+    const char *name = narrow != NULL ? narrow->name : fby_kernels_for(isa)->name;
+    return fby_isa_available(isa) && strcmp(name, fby_isa_name(isa)) == 0;
 }
 
 /* The largest difference from the reference over a batch. */
@@ -134,6 +154,71 @@ static void gives_what_a_plain_forward_pass_gives(void **state)
     }
 }
 
+/* The least cosine of a text's rows, all together, with the reference. */
+static double least_cosine(packed *p, tiny_model *model, const uint32_t *ids,
+                           const uint32_t *starts, uint32_t texts)
+{
+    const float *hidden;
+    double least = 1;
+    double *expected = malloc((size_t)p->tokens * model->hidden * sizeof *expected);
+    assert_non_null(expected);
+    memset(p->scratch, 0xff, p->scratch_size);
+    assert_int_equal(fby_bert_run(&p->bert, ids, starts, texts, p->scratch, NULL, &hidden), FBY_OK);
+    for (uint32_t text = 0; text < texts; text++) {
+        double xy = 0, xx = 0, yy = 0;
+        uint32_t tokens = starts[text + 1] - starts[text];
+        reference_bert(model, ids + starts[text], tokens, expected);
+        for (uint32_t i = 0; i < tokens; i++)
+            for (uint32_t j = 0; j < model->hidden; j++) {
+                double x = (double)hidden[(starts[text] + i) * p->weights.ld_hidden + j];
+                double y = expected[i * model->hidden + j];
+                xy += x * y;
+                xx += x * x;
+                yy += y * y;
+            }
+        least = fmin(least, xy / sqrt(xx * yy));
+    }
+    free(expected);
+    return least;
+}
+
+/* On a random model, whose activations are not those of a trained one, only that nothing is wrong
+ * at large: tests/model/test_reference.c has what a real model loses. */
+static void narrow_products_give_nearly_the_same(void **state)
+{
+    (void)state;
+    enum { POSITIONS = 40 };
+    static const uint32_t shapes[][4] = {{64, 4, 2, 256}, {48, 1, 2, 96},     {30, 5, 2, 37},
+                                         {26, 2, 2, 51},  {384, 12, 1, 1536}, {7, 7, 1, 1}};
+    static const uint32_t starts[] = {0, 1, 3, 20, 20 + POSITIONS, 21 + POSITIONS};
+    fby_rng rng = fby_rng_from_env();
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
+        uint32_t ids[21 + POSITIONS];
+        tiny_model model = {.vocabulary = 50,
+                            .hidden = shapes[i][0],
+                            .heads = shapes[i][1],
+                            .layers = shapes[i][2],
+                            .intermediate = shapes[i][3],
+                            .positions = POSITIONS,
+                            .activation = "gelu"};
+        tiny_fill(&model, &rng);
+        fill_ids(&rng, &model, ids, 21 + POSITIONS);
+        for (int p = FBY_PRECISION_BF16; p <= FBY_PRECISION_INT8; p++)
+            for (int isa = 0; isa < FBY_ISA_COUNT; isa++) {
+                packed m;
+                if (!is_own((fby_precision)p, (fby_isa)isa))
+                    continue;
+                pack_at(&m, &model, (fby_isa)isa, (fby_precision)p, 21 + POSITIONS);
+                double least = least_cosine(&m, &model, ids, starts, 5);
+                if (!(least > (p == FBY_PRECISION_INT8 ? 0.995 : 0.9995)))
+                    fail_msg("%s, %s, hidden %u: cosine %g", fby_isa_name((fby_isa)isa),
+                             fby_precision_name((fby_precision)p), model.hidden, least);
+                unpack(&m);
+            }
+        tiny_free(&model);
+    }
+}
+
 static void a_texts_bits_do_not_depend_on_its_batch(void **state)
 {
     (void)state;
@@ -156,11 +241,14 @@ static void a_texts_bits_do_not_depend_on_its_batch(void **state)
         total += lengths[i];
     }
     fill_ids(&rng, &model, ids, total);
-    FOR_EACH_ISA(isa)
-    {
+    for (int each = 0; each < (FBY_PRECISION_INT8 + 1) * FBY_ISA_COUNT; each++) {
+        fby_precision precision = (fby_precision)(each / FBY_ISA_COUNT);
+        fby_isa isa = (fby_isa)(each % FBY_ISA_COUNT);
+        if (!is_own(precision, isa))
+            continue;
         packed p;
         const float *hidden;
-        pack(&p, &model, isa, total);
+        pack_at(&p, &model, isa, precision, total);
         for (uint32_t i = 0; i < TEXTS; i++) {
             uint32_t one[2] = {0, lengths[i]};
             assert_int_equal(fby_bert_run(&p.bert, ids + from[i], one, 1, p.scratch, NULL, &hidden),
@@ -245,6 +333,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gives_what_a_plain_forward_pass_gives),
+        cmocka_unit_test(narrow_products_give_nearly_the_same),
         cmocka_unit_test(a_texts_bits_do_not_depend_on_its_batch),
         cmocka_unit_test(an_id_outside_the_vocabulary_is_refused),
         cmocka_unit_test(stops_when_it_is_asked_to),
