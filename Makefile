@@ -4,8 +4,8 @@ PYTHON  ?= python3
 NINJA   := ninja -C $(BUILD)
 
 .DEFAULT_GOAL := all
-.PHONY: all help test-clients deps deps-all model run test sanitize asan tsan fuzz bench bench-kernels bench-alloc \
-        bench-texts bench-peers bench-serve soak spin lint format install uninstall clean
+.PHONY: all help test-clients test-arm deps deps-all model run test sanitize asan tsan fuzz bench bench-kernels \
+        bench-alloc bench-texts bench-peers bench-serve soak spin lint format install uninstall clean
 
 all: $(BUILD)/build.ninja ## build the command: build/forebay
 	@$(NINJA) -n forebay | grep -q 'no work to do' || $(NINJA) forebay
@@ -49,6 +49,9 @@ test-clients: deps-test deps-clients everything model ## real clients of the ser
 	@tests/clients/setup
 	@cd tests/clients && FBY_TEST_COMMAND=$(CURDIR)/$(BUILD)/forebay ../../.venv-clients/bin/python -B -m unittest
 	@$(PYTHON) tests/clients/malloc_programs.py $(BUILD)/src/memory/allocator/libforebay-malloc.so
+
+test-arm: deps ## build for ARM64, kernels' tests under qemu-user
+	@scripts/test-arm
 
 fuzz: deps-test ## run each fuzz target for SECONDS_EACH (60)
 	@scripts/fuzz $(or $(SECONDS_EACH),60)

@@ -10,13 +10,28 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
 #endif
 
 static struct {
     bool isa[FBY_ISA_COUNT];
     char model[64];
     uint32_t count;
+    uint32_t cache[3]; /* bytes, by level */
 } cpu;
+
+/* What a file of the system begins with, "" if it cannot be read. */
+static void file_text(const char *path, char *text, size_t size)
+{
+    text[0] = '\0';
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return;
+    if (fgets(text, (int)size, file) == NULL)
+        text[0] = '\0';
+    fclose(file);
+}
 
 static const char *const isa_names[FBY_ISA_COUNT] = {
     "c", "avx2", "avxvnni", "avx512", "avx512vnni", "avx512bf16", "neon",
@@ -72,12 +87,26 @@ static void detect_model(void)
     while (size > 0 && cpu.model[size - 1] == ' ')
         cpu.model[--size] = '\0';
 }
+#elif defined(__aarch64__)
+static void detect_isa(void)
+{
+    cpu.isa[FBY_ISA_NEON] = (getauxval(AT_HWCAP) & HWCAP_ASIMD) != 0;
+}
+
+/* Implementer and part of MIDR_EL1 (Arm Architecture Reference Manual); not a name, but what names
+ * the core in lists of them. */
+static void detect_model(void)
+{
+    char text[32];
+    file_text("/sys/devices/system/cpu/cpu0/regs/identification/midr_el1", text, sizeof text);
+    uint64_t id = strtoull(text, NULL, 16);
+    if (id != 0)
+        snprintf(cpu.model, sizeof cpu.model, "ARM implementer 0x%02x part 0x%03x",
+                 (unsigned)(id >> 24 & 0xff), (unsigned)(id >> 4 & 0xfff));
+}
 #else
 static void detect_isa(void)
 {
-#if defined(__aarch64__)
-    cpu.isa[FBY_ISA_NEON] = true;
-#endif
 }
 
 static void detect_model(void)
@@ -89,17 +118,9 @@ static void detect_model(void)
  * in microseconds, or "max PERIOD". */
 static uint32_t cgroup_quota(void)
 {
-    char text[64] = "";
-    FILE *file = fopen("/sys/fs/cgroup/cpu.max", "re");
-    if (file == NULL)
-        return 0;
-    char *line = fgets(text, sizeof text, file);
-    fclose(file);
-    if (line == NULL)
-        return 0;
-
-    char *end;
-    unsigned long long quota = strtoull(line, &end, 10);
+    char text[64], *end;
+    file_text("/sys/fs/cgroup/cpu.max", text, sizeof text);
+    unsigned long long quota = strtoull(text, &end, 10);
     unsigned long long period = strtoull(end, NULL, 10);
     if (quota == 0 || period == 0 || quota / period > UINT32_MAX - 1)
         return 0;
@@ -119,6 +140,44 @@ static void detect_count(void)
         cpu.count = quota;
 }
 
+/* A cache of the first processor as Linux describes it, "48K" for example; 0 if it does not. */
+static uint32_t described_cache_bytes(unsigned long level)
+{
+    for (int i = 0; i < 8; i++) {
+        char path[96], text[32], *unit;
+        snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu0/cache/index%d/level", i);
+        file_text(path, text, sizeof text);
+        if (strtoul(text, NULL, 10) != level)
+            continue;
+        snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu0/cache/index%d/type", i);
+        file_text(path, text, sizeof text);
+        if (text[0] == 'I') /* Instruction; the others are Data and Unified */
+            continue;
+        snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu0/cache/index%d/size", i);
+        file_text(path, text, sizeof text);
+        unsigned long long size = strtoull(text, &unit, 10);
+        unsigned shift = *unit == 'M' ? 20 : *unit == 'K' ? 10 : 0;
+        return size <= UINT32_MAX >> shift ? (uint32_t)size << shift : 0;
+    }
+    return 0;
+}
+
+/* The C library knows on x86; on ARM64 it may not, or say 0. */
+static uint32_t cache_bytes(int name, unsigned long level, uint32_t otherwise)
+{
+    long bytes = sysconf(name);
+    if (bytes <= 0 || bytes > UINT32_MAX)
+        bytes = described_cache_bytes(level);
+    return bytes > 0 ? (uint32_t)bytes : otherwise;
+}
+
+static void detect_caches(void)
+{
+    cpu.cache[0] = cache_bytes(_SC_LEVEL1_DCACHE_SIZE, 1, 32u << 10);
+    cpu.cache[1] = cache_bytes(_SC_LEVEL2_CACHE_SIZE, 2, 512u << 10);
+    cpu.cache[2] = cache_bytes(_SC_LEVEL3_CACHE_SIZE, 3, 16u << 20);
+}
+
 static void detect(void)
 {
     cpu.isa[FBY_ISA_C] = true;
@@ -127,6 +186,7 @@ static void detect(void)
     if (cpu.model[0] == '\0')
         memcpy(cpu.model, "unknown", sizeof "unknown");
     detect_count();
+    detect_caches();
 }
 
 static void detect_once(void)
@@ -185,23 +245,20 @@ uint32_t fby_cpu_count(void)
     return cpu.count;
 }
 
-static uint32_t cache_bytes(int name, uint32_t otherwise)
-{
-    long bytes = sysconf(name);
-    return bytes > 0 && bytes <= UINT32_MAX ? (uint32_t)bytes : otherwise;
-}
-
 uint32_t fby_cpu_l1d_bytes(void)
 {
-    return cache_bytes(_SC_LEVEL1_DCACHE_SIZE, 32u << 10);
+    detect_once();
+    return cpu.cache[0];
 }
 
 uint32_t fby_cpu_l2_bytes(void)
 {
-    return cache_bytes(_SC_LEVEL2_CACHE_SIZE, 512u << 10);
+    detect_once();
+    return cpu.cache[1];
 }
 
 uint32_t fby_cpu_l3_bytes(void)
 {
-    return cache_bytes(_SC_LEVEL3_CACHE_SIZE, 16u << 20);
+    detect_once();
+    return cpu.cache[2];
 }

@@ -20,6 +20,10 @@ const fby_kernels *fby_kernels_for(fby_isa isa)
     case FBY_ISA_AVX512BF16:
         return &fby_kernels_avx512;
 #endif
+#if defined(__aarch64__)
+    case FBY_ISA_NEON:
+        return &fby_kernels_neon;
+#endif
     default:
         return &fby_kernels_c;
     }
@@ -57,6 +61,10 @@ static peak_loop peak_loop_for(fby_isa isa)
     case FBY_ISA_AVX512VNNI:
     case FBY_ISA_AVX512BF16:
         return fby_avx512_peak_loop;
+#endif
+#if defined(__aarch64__)
+    case FBY_ISA_NEON:
+        return fby_neon_peak_loop;
 #endif
     default:
         return fby_c_peak_loop;

@@ -13,6 +13,10 @@ const fby_search_kernels *fby_search_kernels_for(fby_isa isa)
     case FBY_ISA_AVX512BF16:
         return &fby_search_kernels_avx512;
 #endif
+#if defined(__aarch64__)
+    case FBY_ISA_NEON:
+        return &fby_search_kernels_neon;
+#endif
     default:
         return &fby_search_kernels_c;
     }

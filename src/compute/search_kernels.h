@@ -58,5 +58,8 @@ extern const fby_search_kernels fby_search_kernels_c;
 extern const fby_search_kernels fby_search_kernels_avx2;
 extern const fby_search_kernels fby_search_kernels_avx512;
 #endif
+#if defined(__aarch64__)
+extern const fby_search_kernels fby_search_kernels_neon;
+#endif
 
 #endif

@@ -16,6 +16,9 @@ extern const fby_narrow fby_bf16_avx2, fby_bf16_avx512;
 extern const fby_narrow fby_int8_avx2, fby_int8_avxvnni;
 extern const fby_narrow fby_int8_avx512vnni, fby_int8_avx512bf16, fby_bf16_avx512bf16;
 #endif
+#if defined(__aarch64__)
+extern const fby_kernels fby_kernels_neon;
+#endif
 
 /* Runs multiply-adds of the instruction set in a loop of `rounds`; returns how many floating-point
  * operations that was. What the accumulators hold goes to `sink`, 64-byte aligned. */
@@ -23,5 +26,6 @@ enum { FBY_PEAK_SINK = 16 * 32 };
 uint64_t fby_c_peak_loop(uint64_t rounds, float sink[FBY_PEAK_SINK]);
 uint64_t fby_avx2_peak_loop(uint64_t rounds, float sink[FBY_PEAK_SINK]);
 uint64_t fby_avx512_peak_loop(uint64_t rounds, float sink[FBY_PEAK_SINK]);
+uint64_t fby_neon_peak_loop(uint64_t rounds, float sink[FBY_PEAK_SINK]);
 
 #endif

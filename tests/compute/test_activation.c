@@ -6,6 +6,8 @@
 #if defined(__x86_64__)
 #include "compute/avx2/avx2.h"
 #include "compute/avx512/avx512.h"
+#elif defined(__aarch64__)
+#include "compute/neon/neon.h"
 #endif
 
 /* A layer of one input, weight 1 and no bias: what comes out is the activation of what goes in. */
@@ -140,6 +142,8 @@ static const exp2_case exp2_cases[] = {
 #if defined(__x86_64__)
     {FBY_ISA_AVX2, fby_avx2_exp2, 1.02},
     {FBY_ISA_AVX512, fby_avx512_exp2, 1.02},
+#elif defined(__aarch64__)
+    {FBY_ISA_NEON, fby_neon_exp2, 1.02},
 #endif
 };
 
