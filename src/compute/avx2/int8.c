@@ -281,11 +281,14 @@ FBY_INLINE float largest_of(__m256 x)
     return found;
 }
 
-/* The codes of 16 inputs from x on, as 16-bit numbers. */
-FBY_INLINE __m256i codes_of(const float *x, uint32_t rest, __m256 inverse, __m256 zero)
+/* The codes of the 16 inputs from x on, of which `count` exist, as 16-bit numbers. Those of apart
+ * inputs meet weights of 0. */
+FBY_INLINE __m256i codes_of(const float *x, uint32_t count, __m256 inverse, __m256 zero)
 {
-    __m256 left = _mm256_fmadd_ps(rest_of(x, rest), inverse, zero);
-    __m256 right = _mm256_fmadd_ps(rest_of(x + 8, rest >> 8), inverse, zero);
+    const uint32_t second = count > 8 ? count - 8 : 0;
+    __m256 left = _mm256_fmadd_ps(fby_avx2_load(x, count), inverse, zero);
+    __m256 right = _mm256_fmadd_ps(second != 0 ? fby_avx2_load(x + 8, second) : _mm256_setzero_ps(),
+                                   inverse, zero);
     __m256i both = _mm256_packs_epi32(_mm256_cvtps_epi32(left), _mm256_cvtps_epi32(right));
     both = _mm256_permute4x64_epi64(both, 0xd8);
     /* As for unsigned codes, which end at 255. */
@@ -316,7 +319,7 @@ static void quantize(const float *x, uint32_t k, const uint32_t *apart, const ui
     __m256i sums = _mm256_setzero_si256();
     memset(row, 0, operand_bytes(k));
     for (uint32_t j = 0; j < k; j += 16) {
-        __m256i all = codes_of(x + j, rest[j / 16], inverse, zeros);
+        __m256i all = codes_of(x + j, k - j, inverse, zeros);
         if (k - j < 16) /* none beyond k */
             all = _mm256_and_si256(
                 all, _mm256_cmpgt_epi16(
@@ -335,11 +338,16 @@ static void quantize(const float *x, uint32_t k, const uint32_t *apart, const ui
     _mm256_storeu_si256((__m256i *)(void *)lanes, sums);
     for (int i = 0; i < 8; i++)
         sum += lanes[i];
+    uint32_t found = 0;
+    for (uint32_t i = 0; i < FBY_INT8_APART; i++)
+        if (apart[i] < k) {
+            sum -= codes[apart[i]];
+            row->apart[i] = fby_int8_apart_code(x[apart[i]], by);
+            found++;
+        }
     row->scale = scale;
     row->low = FBY_AVX2_VNNI ? -zero * scale : 0.0f;
-    row->sum = scale * (float)sum + row->low * (float)k;
-    for (uint32_t i = 0; i < FBY_INT8_APART; i++)
-        row->apart[i] = apart[i] < k ? fby_int8_apart_code(x[apart[i]], by) : 0;
+    row->sum = scale * (float)sum + row->low * (float)(k - found);
 }
 
 static void operand(const fby_linear *next, const float *x, size_t ldx, uint32_t rows, void *out)
