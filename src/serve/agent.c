@@ -13,7 +13,8 @@
 
 enum {
     SLOT = 64,
-    READY_MAX = 64,      /* of epoll, in a turn */
+    READY_MAX = 64, /* of epoll, in a turn */
+    LAST_RUNS = 64,
     COUNT_NS = 100000000 /* between two looks at the gauges */
 };
 
@@ -79,6 +80,24 @@ void fby_agent_clear(fby_agent *agent)
     free(agent->scratch_infos);
 }
 
+void *fby_agent_take_own(fby_agent *agent, size_t size)
+{
+    if (size > agent->max_own_bytes || agent->own_bytes > agent->max_own_bytes - size)
+        return NULL;
+    void *block = malloc(size);
+    if (block != NULL)
+        agent->own_bytes += size;
+    return block;
+}
+
+void fby_agent_give_own(fby_agent *agent, void *block, size_t size)
+{
+    if (block == NULL)
+        return;
+    agent->own_bytes -= size;
+    free(block);
+}
+
 /* ---- the loop ---- */
 
 static bool complete(fby_agent *agent)
@@ -96,15 +115,20 @@ static bool complete(fby_agent *agent)
     return count > 0;
 }
 
+/* Once round those that have something to publish, and on while any of them gets anywhere: one that
+ * waits for its lane holds up nobody else. */
 static void flush(fby_agent *agent)
 {
-    while (agent->publishing != NULL && agent->out_tokens < agent->ahead_tokens &&
-           agent->out_events < agent->max_events) {
+    const fby_exchange *stuck = NULL; /* since whom nothing was published */
+    while (agent->publishing != NULL && agent->publishing != stuck) {
         fby_exchange *exchange = agent->publishing;
         uint32_t before = exchange->next_text;
         agent->publishing = exchange->next; /* the next one's turn comes next */
-        if (fby_exchange_publish(exchange) && exchange->next_text == before)
-            return; /* no room for it: it, or a lane, has to wait */
+        bool more = fby_exchange_publish(exchange);
+        if (!more || exchange->next_text != before)
+            stuck = NULL;
+        else if (stuck == NULL)
+            stuck = exchange;
     }
 }
 
@@ -225,6 +249,10 @@ static void loop(fby_agent *agent)
         uint64_t until_ns = fby_http_expire(agent->http, now_ns);
         sockets = !at_end(agent) && wait_for_events(agent, again, until_ns);
     } while (!at_end(agent));
+    /* What became ready in the last turn is written, as far as it goes without waiting. */
+    for (int i = 0; i < LAST_RUNS && fby_http_run(agent->http); i++) {
+    }
+    atomic_store_explicit(&agent->metrics->turned_ns, 0, memory_order_relaxed); /* not stuck */
 }
 
 static fby_status add_to_epoll(fby_agent *agent, int fd, void *tag)

@@ -52,9 +52,9 @@ struct fby_agent {
     int epoll;
 
     /* Changing. */
-    fby_exchange *publishing; /* a ring; its first is next */
-    uint64_t queued_tokens;   /* admitted and not done */
-    uint64_t out_tokens;      /* published and not completed: the main lane */
+    fby_exchange *publishing;       /* a ring; its first is next */
+    uint64_t queued_tokens;         /* admitted and not done */
+    uint64_t out_tokens[FBY_LANES]; /* published and not completed, the long lane apart */
     uint32_t out_events, out_long;
     uint64_t own_bytes; /* blocks of large requests and moved answers */
     uint32_t admitted;  /* exchanges not ready yet */
@@ -83,6 +83,11 @@ void fby_agent_drain(fby_agent *agent);
 void fby_agent_stop(fby_agent *agent);
 /* Takes on `config`, which lives as long as the agent, at its next turn. Any thread. */
 void fby_agent_reconfigure(fby_agent *agent, const fby_serve_config *config);
+
+/* Memory of a large request's own, counted against max_own_bytes; NULL: none now. */
+void *fby_agent_take_own(fby_agent *agent, size_t size);
+/* `size` as it was taken; NULL is fine. */
+void fby_agent_give_own(fby_agent *agent, void *block, size_t size);
 
 /* For exchange.c: an exchange is ready; tells its connection. */
 void fby_agent_ready(fby_agent *agent, fby_exchange *exchange);

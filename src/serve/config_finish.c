@@ -268,6 +268,9 @@ static void check_sizes(fby_config_reader *reader)
     if (!fby_is_pow2(config->ring_slots))
         FAULT(reader, RING_SLOTS, "%llu: expected a power of two",
               (unsigned long long)config->ring_slots);
+    else if (config->ring_slots < 4 * config->agents)
+        FAULT(reader, RING_SLOTS, "%llu: expected at least 4 for each of the %llu agents",
+              (unsigned long long)config->ring_slots, (unsigned long long)config->agents);
     if (config->slow_write_ms > config->write_timeout_ms)
         FAULT(reader, SLOW_WRITE_MS, "expected at most write_timeout_ms, which is %llu",
               (unsigned long long)config->write_timeout_ms);

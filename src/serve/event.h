@@ -17,16 +17,23 @@ typedef enum fby_event_kind {
     FBY_EVENT_EMBED = 0, /* ids to one vector */
     FBY_EVENT_ROWS,      /* ids to a vector a token */
     FBY_EVENT_TOKENIZE,  /* texts to ids */
-    FBY_EVENT_LONG       /* there is something in the second lane */
+    FBY_EVENT_LOOK       /* there is something in another lane */
 } fby_event_kind;
 
+typedef enum fby_lane {
+    FBY_LANE_MAIN = 0,
+    FBY_LANE_BULK, /* texts of requests that are more than a batch */
+    FBY_LANE_LONG, /* texts above long_tokens */
+    FBY_LANES
+} fby_lane;
+
 typedef struct fby_event {
-    uint8_t kind;      /* fby_event_kind */
-    uint8_t served;    /* which model */
-    uint8_t agent;     /* to tell */
-    uint8_t long_lane; /* 1: it stands there */
-    uint32_t tokens;   /* of the input; TOKENIZE: what it costs in tokens, about */
-    uint32_t text;     /* of the exchange, the first one */
+    uint8_t kind;    /* fby_event_kind */
+    uint8_t served;  /* which model */
+    uint8_t agent;   /* to tell */
+    uint8_t lane;    /* fby_lane, where it stands */
+    uint32_t tokens; /* of the input; TOKENIZE: what it costs in tokens, about */
+    uint32_t text;   /* of the exchange, the first one */
     uint32_t texts;
     const uint32_t *ids; /* (tokens) */
     float *out;          /* EMBED: (dim); ROWS: (tokens, hidden) */
@@ -38,7 +45,7 @@ typedef struct fby_completion {
     fby_exchange *exchange;
     uint32_t text, texts, tokens; /* as in the event */
     int16_t status;               /* fby_status */
-    uint8_t kind, long_lane;      /* as in the event */
+    uint8_t kind, lane;           /* as in the event */
     uint64_t queued_ns;           /* from publishing to claiming */
     uint64_t compute_ns;          /* of the batch that it was part of */
 } fby_completion;

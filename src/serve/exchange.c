@@ -66,11 +66,10 @@ static bool take_own(fby_exchange *exchange, size_t size)
         return fby_refuse(&exchange->error, FBY_REFUSED_TOO_MANY, NULL,
                           "the answer would take %zu MB, at most %zu are allowed", size >> 20,
                           (size_t)agent->max_own_bytes >> 20);
-    void *block = size <= agent->max_own_bytes - agent->own_bytes ? malloc(size) : NULL;
+    void *block = fby_agent_take_own(agent, size);
     if (block == NULL)
         return fby_refuse(&exchange->error, FBY_REFUSED_OVERLOADED, NULL,
                           "no memory for a request this large now");
-    agent->own_bytes += size;
     exchange->memory = block;
     exchange->memory_size = size;
     exchange->own = true;
@@ -99,8 +98,7 @@ static void give_memory(fby_exchange *exchange)
     if (exchange->memory == NULL)
         return;
     if (exchange->own) {
-        exchange->agent->own_bytes -= exchange->memory_size;
-        free(exchange->memory);
+        fby_agent_give_own(exchange->agent, exchange->memory, exchange->memory_size);
     } else {
         fby_ring_release_unordered(exchange->agent->pool, exchange->memory);
     }
@@ -123,8 +121,7 @@ static void give_large(fby_exchange *exchange)
 {
     if (exchange->large.bytes == NULL)
         return;
-    exchange->agent->own_bytes -= exchange->large.size;
-    free(exchange->large.bytes);
+    fby_agent_give_own(exchange->agent, exchange->large.bytes, exchange->large.size);
     exchange->large = (fby_arena){0};
 }
 
@@ -200,7 +197,9 @@ static bool admit_tokens(fby_exchange *exchange, uint64_t tokens)
         return fby_refuse(&exchange->error, FBY_REFUSED_TOO_MANY, "input",
                           "a request of up to %llu tokens, at most %llu are taken",
                           (unsigned long long)tokens, (unsigned long long)agent->max_queued);
-    if (tokens > agent->max_queued - agent->queued_tokens)
+    /* SIGHUP may have lowered the limit below what waits. */
+    if (agent->queued_tokens >= agent->max_queued ||
+        tokens > agent->max_queued - agent->queued_tokens)
         return fby_refuse(&exchange->error, FBY_REFUSED_OVERLOADED, NULL,
                           "%llu tokens are waiting, there is no room for %llu more",
                           (unsigned long long)agent->queued_tokens, (unsigned long long)tokens);
@@ -272,6 +271,7 @@ static bool admit_small(fby_exchange *exchange)
         exchange->offsets[i] = offset;
         offset += exchange->infos[i].tokens;
     }
+    exchange->bulk = tokens > agent->batch_tokens;
     begin(exchange, FBY_EXCHANGE_EMBEDDING);
     return true;
 }
@@ -279,7 +279,6 @@ static bool admit_small(fby_exchange *exchange)
 /* Sized by bounds; workers tokenise. */
 static bool admit_large(fby_exchange *exchange, fby_arena *arena)
 {
-    fby_agent *agent = exchange->agent;
     const fby_call *call = &exchange->call;
     uint64_t bound = ids_bound(call);
     layout at;
@@ -288,7 +287,6 @@ static bool admit_large(fby_exchange *exchange, fby_arena *arena)
         return fby_refuse(&exchange->error, FBY_REFUSED_TOO_MANY, "input", "too large");
     if (!admit_tokens(exchange, bound) || !take_own(exchange, at.size))
         return false;
-    agent->own_bytes += arena->size;
     exchange->large = *arena;
     arena->bytes = NULL;
     bind(exchange, &at);
@@ -297,6 +295,7 @@ static bool admit_large(fby_exchange *exchange, fby_arena *arena)
         exchange->offsets[i] = offset;
         offset += ids_max(call, &call->texts[i]);
     }
+    exchange->bulk = true;
     begin(exchange, FBY_EXCHANGE_TOKENIZING);
     return true;
 }
@@ -310,6 +309,8 @@ static void give_tokens(fby_exchange *exchange, uint64_t tokens)
 bool fby_exchange_is_small(const fby_call *call)
 {
     uint64_t bytes = 0;
+    if (call->limit >= FBY_SCRATCH_IDS)
+        return false;
     for (uint32_t i = 0; i < call->count; i++)
         bytes += call->texts[i].size;
     return call->count <= FBY_SMALL_TEXTS && bytes <= FBY_SMALL_BYTES &&
@@ -320,6 +321,7 @@ bool fby_exchange_admit(fby_exchange *exchange, fby_arena *own)
 {
     const fby_call *call = &exchange->call;
 
+    fby_assert(exchange->state == FBY_EXCHANGE_IDLE);
     atomic_store_explicit(&exchange->cancelled, false, memory_order_relaxed);
     exchange->error.reason = FBY_REFUSED_NOT;
     exchange->served = (uint8_t)(call->served - exchange->agent->api->served);
@@ -332,6 +334,7 @@ bool fby_exchange_admit(fby_exchange *exchange, fby_arena *own)
 
 bool fby_exchange_answer_at_once(fby_exchange *exchange, const char *body, size_t size)
 {
+    fby_assert(exchange->state == FBY_EXCHANGE_IDLE);
     exchange->error.reason = FBY_REFUSED_NOT;
     if (!take_memory(exchange, size))
         return false;
@@ -349,7 +352,14 @@ bool fby_exchange_answer_at_once(fby_exchange *exchange, const char *body, size_
 
 static bool has_room(const fby_agent *agent)
 {
-    return agent->out_tokens < agent->ahead_tokens && agent->out_events < agent->max_events;
+    return agent->out_events < agent->max_events;
+}
+
+/* Whether another text may stand in `lane`, in front of those that come after it. */
+static bool lane_has_room(const fby_agent *agent, fby_lane lane)
+{
+    return lane == FBY_LANE_LONG ? agent->out_long < agent->max_long
+                                 : agent->out_tokens[lane] < agent->ahead_tokens;
 }
 
 static bool claim(fby_disruptor *lane, uint64_t *sequence)
@@ -357,31 +367,39 @@ static bool claim(fby_disruptor *lane, uint64_t *sequence)
     return fby_disruptor_claim(lane, 1, sequence) == FBY_OK;
 }
 
-/* False: no room now. */
+static void put(fby_disruptor *lane, uint64_t sequence, const fby_event *event, uint32_t cost)
+{
+    *(fby_event *)fby_disruptor_event(lane, sequence) = *event;
+    fby_disruptor_publish_cost(lane, sequence, cost);
+}
+
+/* False: no room now. What goes to another lane is followed by a LOOK in the main one. */
 static bool publish_event(fby_agent *agent, fby_event *event)
 {
     fby_crew *crew = agent->crew;
-    uint64_t sequence, long_sequence;
+    fby_disruptor *lane = crew->lanes[event->lane];
+    uint64_t sequence, look_sequence = 0;
 
-    if (!claim(crew->lane, &sequence))
+    if (!has_room(agent) || !lane_has_room(agent, (fby_lane)event->lane))
         return false;
+    if (event->lane != FBY_LANE_MAIN && !claim(crew->lanes[FBY_LANE_MAIN], &look_sequence))
+        return false;
+    bool room = claim(lane, &sequence);
+    fby_assert(room); /* a lane has room for all that may be under way */
     event->published_ns = fby_now_ns();
-    if (event->long_lane) {
-        /* No more are under way than the long lane has room for. */
-        bool room = claim(crew->long_lane, &long_sequence);
-        fby_assert(room);
-        *(fby_event *)fby_disruptor_event(crew->long_lane, long_sequence) = *event;
-        fby_disruptor_publish(crew->long_lane, long_sequence, 1);
+    if (event->lane == FBY_LANE_MAIN)
+        atomic_fetch_add_explicit(&crew->waiting_tokens, event->tokens, memory_order_relaxed);
+    put(lane, sequence, event, event->tokens);
+    if (event->lane == FBY_LANE_LONG) {
+        agent->out_long++;
         /* Before the event that brings somebody to look. */
         atomic_fetch_add_explicit(&crew->long_waiting, 1, memory_order_relaxed);
-        agent->out_long++;
-        const fby_event look = {.kind = FBY_EVENT_LONG, .agent = agent->index};
-        *(fby_event *)fby_disruptor_event(crew->lane, sequence) = look;
-        fby_disruptor_publish_cost(crew->lane, sequence, 1);
     } else {
-        agent->out_tokens += event->tokens;
-        *(fby_event *)fby_disruptor_event(crew->lane, sequence) = *event;
-        fby_disruptor_publish_cost(crew->lane, sequence, event->tokens);
+        agent->out_tokens[event->lane] += event->tokens;
+    }
+    if (event->lane != FBY_LANE_MAIN) {
+        const fby_event look = {.kind = FBY_EVENT_LOOK, .agent = agent->index};
+        put(crew->lanes[FBY_LANE_MAIN], look_sequence, &look, 1);
     }
     agent->out_events++;
     event->exchange->under_way++;
@@ -413,6 +431,7 @@ static bool publish_texts(fby_exchange *exchange)
     event.kind = FBY_EVENT_TOKENIZE;
     event.texts = end - i;
     event.tokens = (uint32_t)(fby_min_size(bytes, TOKENIZE_BYTES) / 512) + 1;
+    event.lane = FBY_LANE_BULK;
     if (publish_event(exchange->agent, &event))
         exchange->next_text = end;
     return exchange->next_text < call->count;
@@ -434,16 +453,17 @@ static bool publish_ids(fby_exchange *exchange)
                 memset(out, 0, dim * sizeof *out);
             continue;
         }
-        if (published >= agent->batch_tokens || !has_room(agent))
+        if (published >= agent->batch_tokens)
             return true;
         fby_event event = event_of(exchange, i);
         event.kind = call->kind == FBY_CALL_TOKENS ? FBY_EVENT_ROWS : FBY_EVENT_EMBED;
         event.tokens = tokens;
         event.ids = exchange->ids + exchange->offsets[i];
         event.out = out;
-        event.long_lane = tokens > agent->long_tokens;
-        if ((event.long_lane && agent->out_long >= agent->max_long) ||
-            !publish_event(agent, &event))
+        event.lane = tokens > agent->long_tokens ? FBY_LANE_LONG
+                     : exchange->bulk            ? FBY_LANE_BULK
+                                                 : FBY_LANE_MAIN;
+        if (!publish_event(agent, &event))
             return true;
         published += tokens;
     }
@@ -568,6 +588,8 @@ static void tokenized(fby_exchange *exchange)
 /* Nothing more of it is published, and what is under way is for nothing. */
 static void drop(fby_exchange *exchange)
 {
+    if (atomic_load_explicit(&exchange->cancelled, memory_order_relaxed))
+        return;
     /* Nothing is read through the flag: who sees it late has worked for nothing. */
     atomic_store_explicit(&exchange->cancelled, true, memory_order_relaxed);
     bool tokenizing = exchange->state == FBY_EXCHANGE_TOKENIZING; /* none of it is embedded yet */
@@ -597,10 +619,10 @@ void fby_exchange_complete(fby_exchange *exchange, const fby_completion *complet
     fby_agent *agent = exchange->agent;
 
     agent->out_events--;
-    if (completion->long_lane)
+    if (completion->lane == FBY_LANE_LONG)
         agent->out_long--;
     else
-        agent->out_tokens -= completion->tokens;
+        agent->out_tokens[completion->lane] -= completion->tokens;
     exchange->under_way--;
     exchange->queue_ns = fby_max_size(exchange->queue_ns, completion->queued_ns);
     exchange->compute_ns = fby_max_size(exchange->compute_ns, completion->compute_ns);
@@ -652,7 +674,7 @@ bool fby_exchange_move(fby_exchange *exchange)
 
     if (exchange->own || exchange->memory == NULL)
         return true;
-    unsigned char *block = size <= agent->max_own_bytes - agent->own_bytes ? malloc(size) : NULL;
+    unsigned char *block = fby_agent_take_own(agent, size);
     if (block == NULL)
         return false;
     unsigned char *from = exchange->memory;
@@ -665,7 +687,6 @@ bool fby_exchange_move(fby_exchange *exchange)
         exchange->answer.vectors = exchange->vectors;
     }
     fby_ring_release_unordered(agent->pool, from);
-    agent->own_bytes += size;
     exchange->memory = block;
     exchange->own = true;
     fby_counter_add(&agent->metrics->slow_writes, 1);

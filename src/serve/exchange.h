@@ -52,6 +52,7 @@ struct fby_exchange {
     float *vectors; /* rows of the model's dim */
     char *out;      /* (out_capacity): the answer or a piece of it */
     size_t out_capacity, out_size, out_used;
+    bool bulk;     /* more than a batch: its texts stand in the bulk lane */
     bool streamed; /* `out` is filled again and again */
 
     fby_arena large; /* where the texts of a large request lie until they are ids */

@@ -11,6 +11,7 @@
 #include <strings.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/assert.h"
 #include "base/bits.h"
@@ -59,9 +60,9 @@ struct fby_connection {
 struct fby_http {
     fby_agent *agent;
     struct MHD_Daemon *daemon;
-    int fd, listen_fd;
+    int fd;
     bool draining;
-    bool closed; /* a connection was, in this run */
+    bool closed;                 /* a connection was, in this run */
     fby_connection *connections; /* (max_connections) */
     fby_connection *open, *unused;
     uint32_t open_count;
@@ -168,10 +169,8 @@ static void drop_body(fby_connection *connection)
         return;
     if (connection->body_capacity == BODY_KEPT)
         http->bodies_unused[http->bodies_left++] = connection->body;
-    else {
-        http->agent->own_bytes -= connection->body_capacity;
-        free(connection->body);
-    }
+    else
+        fby_agent_give_own(http->agent, connection->body, connection->body_capacity);
     connection->body = NULL;
     connection->body_size = connection->body_capacity = 0;
 }
@@ -188,16 +187,13 @@ static bool grow_body(fby_connection *connection, size_t wanted)
     }
     size_t capacity = fby_max_size(wanted, 2 * connection->body_capacity);
     capacity = fby_max_size(capacity, BODY_KEPT + 1);
-    if (capacity > agent->max_own_bytes - agent->own_bytes)
-        return false;
-    char *body = malloc(capacity);
+    char *body = fby_agent_take_own(agent, capacity);
     if (body == NULL)
         return false;
     size_t size = connection->body_size;
     if (size > 0)
         memcpy(body, connection->body, size);
     drop_body(connection);
-    agent->own_bytes += capacity;
     connection->body = body;
     connection->body_size = size;
     connection->body_capacity = capacity;
@@ -219,7 +215,8 @@ static void keep_part(fby_connection *connection, const char *part, size_t size)
 {
     size_t most = config_of(connection)->max_body_bytes;
 
-    if (size > most - connection->body_size) {
+    /* SIGHUP may have lowered the limit meanwhile. */
+    if (connection->body_size > most || size > most - connection->body_size) {
         refuse(connection, FBY_REFUSED_BODY_TOO_LARGE, "the body is larger than max_body_bytes");
         return;
     }
@@ -290,6 +287,15 @@ static bool check_size(fby_connection *connection)
            refuse(connection, FBY_REFUSED_BODY_TOO_LARGE, "the body is larger than max_body_bytes");
 }
 
+/* Both at once are how requests are smuggled past proxies (RFC 9112, 6.1). */
+static bool check_framing(fby_connection *connection)
+{
+    return header(connection, "transfer-encoding") == NULL ||
+           header(connection, "content-length") == NULL ||
+           refuse(connection, FBY_REFUSED_BAD_FIELD,
+                  "Content-Length and Transfer-Encoding exclude each other");
+}
+
 static bool check_draining(fby_connection *connection)
 {
     return !connection->http->draining || connection->route->kind != FBY_ROUTE_API ||
@@ -324,7 +330,8 @@ static void begin_request(fby_connection *connection, const char *url, const cha
     if (connection->route == NULL)
         return;
     connection->dialect = connection->route->dialect;
-    if ((connection->route->open || check_key(connection)) && check_size(connection))
+    if (check_size(connection) && check_framing(connection) &&
+        (connection->route->open || check_key(connection)))
         check_draining(connection);
 }
 
@@ -357,7 +364,10 @@ static void admit(fby_connection *connection, fby_arena *own)
     fby_agent_metrics *metrics = connection->http->agent->metrics;
 
     if (exchange->call.kind == FBY_CALL_AT_ONCE) {
-        fby_exchange_answer_at_once(exchange, exchange->call.body, exchange->call.body_size);
+        if (!fby_keys_take(connection->http->keys, connection->key, 0, fby_now_ns()))
+            refuse(connection, FBY_REFUSED_RATE, "this key has used up its rate");
+        else
+            fby_exchange_answer_at_once(exchange, exchange->call.body, exchange->call.body_size);
         return;
     }
     fby_counter_add(exchange->call.single ? &metrics->single : &metrics->batch, 1);
@@ -372,15 +382,20 @@ static void take_large(fby_connection *connection, const char *body, size_t size
     fby_agent *agent = connection->http->agent;
     fby_arena arena = {.size = fby_api_arena_size(agent->api, size)};
 
-    if (arena.size <= agent->max_own_bytes - agent->own_bytes)
-        arena.bytes = malloc(arena.size);
+    arena.bytes = fby_agent_take_own(agent, arena.size);
     if (arena.bytes == NULL) {
         refuse(connection, FBY_REFUSED_OVERLOADED, "no memory for a request this large now");
         return;
     }
     if (parse(connection, body, size, &arena))
         admit(connection, fby_exchange_is_small(&connection->exchange.call) ? NULL : &arena);
-    free(arena.bytes);
+    fby_agent_give_own(agent, arena.bytes, arena.size);
+}
+
+/* What the agent computes itself must not hold up its other connections. */
+static bool is_answered_here(const fby_route *route)
+{
+    return strcmp(route->path, "/tokenize") == 0 || strcmp(route->path, "/decode") == 0;
 }
 
 /* `body` need not stay once this returns. */
@@ -390,6 +405,11 @@ static void take_request(fby_connection *connection, const char *body, size_t si
 
     fby_counter_add(&agent->metrics->received_bytes, size);
     connection->received_bytes = size;
+    if (size > FBY_SMALL_BYTES && is_answered_here(connection->route)) {
+        refuse(connection, FBY_REFUSED_BODY_TOO_LARGE,
+               "the body is larger than 65536 bytes, the most that is tokenised at once");
+        return;
+    }
     if (size > FBY_SMALL_BYTES) {
         take_large(connection, body, size);
         return;
@@ -441,7 +461,10 @@ static enum MHD_Result send_response(fby_connection *connection, unsigned status
         return MHD_NO; /* libmicrohttpd has no memory: it closes the connection */
     add_headers(connection, response);
     connection->status = status;
-    enter(connection, PHASE_SENDING, config_of(connection)->slow_write_ms);
+    /* Only what lies in the pool is to be moved out of it. */
+    bool pooled = connection->exchange.state == FBY_EXCHANGE_READY && !refused(connection);
+    enter(connection, PHASE_SENDING,
+          pooled ? config_of(connection)->slow_write_ms : config_of(connection)->write_timeout_ms);
     connection->sending_ns = fby_now_ns();
     enum MHD_Result queued = MHD_queue_response(connection->mhd, status, response);
     MHD_destroy_response(response);
@@ -557,13 +580,14 @@ static enum MHD_Result end_of_request(fby_connection *connection)
 static bool is_whole(const fby_connection *connection, size_t size)
 {
     const char *length = header(connection, "content-length");
-    return connection->body_size == 0 && length != NULL && strtoull(length, NULL, 10) == size;
+    return connection->body_size == 0 && length != NULL && strtoull(length, NULL, 10) == size &&
+           header(connection, "transfer-encoding") == NULL;
 }
 
 static void take_part(fby_connection *connection, const char *part, size_t size)
 {
     if (refused(connection) || connection->route == NULL ||
-        connection->route->kind != FBY_ROUTE_API)
+        connection->route->kind != FBY_ROUTE_API || connection->exchange.state != FBY_EXCHANGE_IDLE)
         return;
     if (is_whole(connection, size))
         take_request(connection, part, size);
@@ -597,15 +621,27 @@ static enum MHD_Result handle(void *cls, struct MHD_Connection *mhd, const char 
     return end_of_request(connection);
 }
 
+static fby_operation_metric operation_of(const fby_route *route)
+{
+    if (route == NULL || route->kind != FBY_ROUTE_API)
+        return FBY_COUNT_OTHER;
+    if (strcmp(route->path, "/embed_all") == 0)
+        return FBY_COUNT_EMBED_ALL;
+    if (strcmp(route->path, "/similarity") == 0)
+        return FBY_COUNT_SIMILARITY;
+    if (is_answered_here(route))
+        return FBY_COUNT_TOKENIZE;
+    return strstr(route->path, "embed") != NULL || strcmp(route->methods, "POST") == 0
+               ? FBY_COUNT_EMBED
+               : FBY_COUNT_OTHER;
+}
+
 static void count_request(const fby_connection *connection)
 {
     fby_agent_metrics *metrics = connection->http->agent->metrics;
     const fby_route *route = connection->route;
     const fby_call *call = &connection->exchange.call;
-    fby_operation_metric operation = route == NULL || route->kind != FBY_ROUTE_API ? FBY_COUNT_OTHER
-                                     : call->kind == FBY_CALL_TOKENS ? FBY_COUNT_EMBED_ALL
-                                                                     : FBY_COUNT_EMBED;
-    fby_counter_add(&metrics->requests[operation], 1);
+    fby_counter_add(&metrics->requests[operation_of(route)], 1);
     if (refused(connection) || connection->exchange.state != FBY_EXCHANGE_READY ||
         call->kind == FBY_CALL_AT_ONCE)
         return;
@@ -648,6 +684,12 @@ static void log_request(const fby_connection *connection)
     });
 }
 
+static void cut_off(fby_connection *connection)
+{
+    shutdown(connection->fd, SHUT_RDWR); /* libmicrohttpd finds it closed */
+    connection->deadline_ns = UINT64_MAX;
+}
+
 /* The answer is out, or the connection broke. */
 static void completed(void *cls, struct MHD_Connection *mhd, void **begun,
                       enum MHD_RequestTerminationCode code)
@@ -683,6 +725,8 @@ static void completed(void *cls, struct MHD_Connection *mhd, void **begun,
     fby_exchange_end(exchange);
     exchange->error.reason = FBY_REFUSED_NOT;
     enter(connection, PHASE_IDLE, agent->config->keepalive_ms);
+    if (connection->http->draining)
+        cut_off(connection);
 }
 
 /* ---- what the agent calls ---- */
@@ -693,9 +737,11 @@ void fby_http_ready(void *owner)
     fby_agent *agent = connection->http->agent;
     const fby_exchange *exchange = &connection->exchange;
 
-    fby_time_observe(&agent->metrics->tokenize, exchange->tokenize_ns);
-    fby_time_observe(&agent->metrics->queue, exchange->queue_ns);
-    fby_time_observe(&agent->metrics->compute, exchange->compute_ns);
+    if (!refused(connection)) {
+        fby_time_observe(&agent->metrics->tokenize, exchange->tokenize_ns);
+        fby_time_observe(&agent->metrics->queue, exchange->queue_ns);
+        fby_time_observe(&agent->metrics->compute, exchange->compute_ns);
+    }
     if (connection->gone) {
         fby_exchange_end(&connection->exchange);
         reuse_connection(connection);
@@ -713,12 +759,6 @@ void fby_http_hung_up(void *owner)
     connection->hung_up = true;
     if (connection->phase == PHASE_WAITING)
         fby_exchange_cancel(&connection->exchange, FBY_REFUSED_INTERNAL, "the client is gone");
-}
-
-static void cut_off(fby_connection *connection)
-{
-    shutdown(connection->fd, SHUT_RDWR); /* libmicrohttpd finds it closed */
-    connection->deadline_ns = UINT64_MAX;
 }
 
 static void expire(fby_connection *connection)
@@ -789,8 +829,11 @@ void fby_http_drain(fby_http *http)
 {
     if (http->draining)
         return;
+    (void)fby_http_run(http); /* what has come by now is taken */
     http->draining = true;
-    (void)MHD_quiesce_daemon(http->daemon);
+    int listening = MHD_quiesce_daemon(http->daemon); /* the caller's from here on */
+    if (listening >= 0)
+        close(listening);
     for (fby_connection *c = http->open; c != NULL; c = c->next)
         if (c->phase == PHASE_IDLE)
             cut_off(c);
@@ -804,8 +847,6 @@ fby_status fby_http_reconfigure(fby_http *http, const fby_serve_config *config)
         return status;
     fby_keys_close(http->keys);
     http->keys = keys;
-    for (fby_connection *c = http->open; c != NULL; c = c->next)
-        c->allow_origin = NULL; /* was the old configuration's */
     return FBY_OK;
 }
 

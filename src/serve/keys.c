@@ -28,6 +28,8 @@ fby_status fby_keys_open(const fby_serve_config *config, fby_keys **out)
     for (uint32_t i = 0; i < config->key_count; i++) {
         const fby_config_key *from = &config->keys[i];
         double requests = (double)from->requests_per_minute / (double)config->agents;
+        if (requests > 0 && requests < 1)
+            requests = 1; /* a bucket that never held one request would refuse all */
         double tokens = (double)from->tokens_per_minute / (double)config->agents;
         keys->keys[i] = (struct key){{requests, requests}, {tokens, tokens}, 0};
     }

@@ -289,7 +289,7 @@ static fby_status init_agent(struct server *server, fby_agent *agent, uint8_t in
     agent->max_own_bytes = max_own_bytes / agents;
     /* Each text in the long lane has an event in the main one too. */
     agent->max_events = (uint32_t)(config->ring_slots / 2 / agents);
-    while (!fby_is_pow2(agent->max_events))
+    while (!fby_is_pow2(agent->max_events)) /* config_finish.c sees to it that it is not 0 */
         agent->max_events &= agent->max_events - 1;
     agent->max_long = (uint32_t)fby_max_size(LONG_SLOTS / agents, 1);
     agent->listen_fd = -1;

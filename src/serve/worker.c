@@ -10,12 +10,17 @@
 #include "base/pages.h"
 #include "serve/exchange.h"
 
-enum { SLOT = 64, BATCH_EVENTS = 128 };
+enum {
+    SLOT = 64,
+    BATCH_EVENTS = 128,
+    SHARE_MIN = 32 /* tokens that are worth a batch of their own */
+};
 
 struct fby_worker {
     fby_crew *crew;
     fby_worker_metrics *metrics;
     pthread_t thread;
+    uint32_t budget; /* tokens of a batch, at most */
 
     unsigned char *events;    /* (BATCH_EVENTS) slots: what was claimed */
     const fby_event **chosen; /* (BATCH_EVENTS): those of one model */
@@ -35,14 +40,15 @@ static const fby_event *event_at(const fby_worker *worker, uint32_t i)
 
 /* ---- memory ---- */
 
-/* The longest batch: a text may be longer than what is claimed at once. */
+/* The longest batch: a claim gives a text even where it is more than the budget, and after a sleep
+ * a worker claims twice. */
 static uint32_t budget_of(const fby_crew *crew)
 {
-    uint32_t budget = crew->batch_tokens;
+    uint32_t longest = 0;
     for (uint32_t i = 0; i < crew->served_count; i++)
-        if (crew->served[i].info.max_tokens > budget)
-            budget = crew->served[i].info.max_tokens;
-    return budget;
+        if (crew->served[i].info.max_tokens > longest)
+            longest = crew->served[i].info.max_tokens;
+    return crew->batch_tokens + longest;
 }
 
 static void *piece(unsigned char *block, size_t *used, size_t bytes)
@@ -55,7 +61,7 @@ static void *piece(unsigned char *block, size_t *used, size_t bytes)
 static size_t lay_out(fby_worker *worker, unsigned char *block)
 {
     const fby_crew *crew = worker->crew;
-    uint32_t budget = budget_of(crew);
+    uint32_t budget = worker->budget;
     size_t scratch = 0, dim = 0, used = 0;
     for (uint32_t i = 0; i < crew->served_count; i++) {
         scratch = fby_max_size(scratch, fby_encoder_scratch(crew->served[i].encoder, budget));
@@ -88,7 +94,7 @@ static void complete(const fby_crew *crew, const fby_event *event, fby_status st
         .tokens = event->tokens,
         .status = (int16_t)status,
         .kind = event->kind,
-        .long_lane = event->long_lane,
+        .lane = event->lane,
         .queued_ns = claimed_ns > event->published_ns ? claimed_ns - event->published_ns : 0,
         .compute_ns = done_ns - claimed_ns,
     };
@@ -129,6 +135,7 @@ static void run_batch(fby_worker *worker, uint32_t count, uint64_t claimed_ns)
     worker->starts[0] = 0;
     for (uint32_t i = 0; i < count; i++) {
         const fby_event *event = worker->chosen[i];
+        fby_assert(event->tokens <= worker->budget - worker->starts[i]);
         memcpy(worker->ids + worker->starts[i], event->ids, event->tokens * sizeof(uint32_t));
         worker->starts[i + 1] = worker->starts[i] + event->tokens;
         worker->vectors[i] = event->out;
@@ -167,31 +174,40 @@ static void run_model(fby_worker *worker, uint32_t served, uint32_t count, uint6
         run_batch(worker, chosen, claimed_ns);
 }
 
-/* All but the LONG events among the claimed `count`. */
+/* Wakes each agent that has an event of `kind` among the claimed `count`. */
+static void tell_agents(fby_worker *worker, fby_event_kind kind, uint32_t count)
+{
+    uint64_t agents = 0; /* a bit an agent: settings.def allows 64 */
+    for (uint32_t i = 0; i < count; i++)
+        agents |= (uint64_t)(event_at(worker, i)->kind == kind) << event_at(worker, i)->agent;
+    for (; agents != 0; agents &= agents - 1)
+        fby_bell_ring(worker->crew->inboxes[__builtin_ctzll(agents)].bell);
+}
+
+/* All but the LOOK events among the claimed `count`. */
 static void run_claimed(fby_worker *worker, uint32_t count)
 {
     fby_crew *crew = worker->crew;
     uint64_t claimed_ns = fby_now_ns();
-    uint64_t agents_told = 0; /* a bit an agent */
 
     fby_counter_add(&worker->metrics->busy, 1);
     for (uint32_t i = 0; i < crew->served_count; i++)
         run_model(worker, i, count, claimed_ns);
+    tell_agents(worker, FBY_EVENT_EMBED, count);
     for (uint32_t i = 0; i < count; i++) {
         const fby_event *event = event_at(worker, i);
         if (event->kind == FBY_EVENT_ROWS)
             run_rows(worker, event, claimed_ns);
         else if (event->kind == FBY_EVENT_TOKENIZE)
             run_tokenize(worker, event, claimed_ns);
-        agents_told |= (uint64_t)(event->kind != FBY_EVENT_LONG) << event->agent;
     }
-    for (; agents_told != 0; agents_told &= agents_told - 1)
-        fby_bell_ring(crew->inboxes[__builtin_ctzll(agents_told)].bell);
+    tell_agents(worker, FBY_EVENT_ROWS, count);
+    tell_agents(worker, FBY_EVENT_TOKENIZE, count);
     fby_counter_add(&worker->metrics->busy_ns, fby_now_ns() - claimed_ns);
     fby_counter_add(&worker->metrics->busy, (uint64_t)-1);
 }
 
-/* ---- the long lane ---- */
+/* ---- lanes ---- */
 
 static bool become_long(fby_crew *crew)
 {
@@ -211,34 +227,94 @@ static bool long_waits(fby_crew *crew)
     return atomic_load_explicit(&crew->long_waiting, memory_order_relaxed) > 0;
 }
 
-/* After a LONG event: see worker.h. The events of the main lane have been run. */
+static uint32_t claim(fby_worker *worker, fby_lane lane, uint64_t budget)
+{
+    return fby_group_claim(worker->crew->groups[lane], budget, worker->events, BATCH_EVENTS);
+}
+
+/* This worker's part of what waits in the main lane, so that one does not take all of it while
+ * another becomes free. */
+static uint64_t share_of_main(const fby_crew *crew)
+{
+    int64_t waiting = atomic_load_explicit(&crew->waiting_tokens, memory_order_relaxed);
+    uint64_t share = waiting > 0 ? ((uint64_t)waiting + crew->threads - 1) / crew->threads : 0;
+    share = fby_max_size(share, SHARE_MIN);
+    return fby_min_size(share, crew->batch_tokens);
+}
+
+static uint64_t tokens_of(const fby_worker *worker, uint32_t count)
+{
+    uint64_t tokens = 0;
+    for (uint32_t i = 0; i < count; i++)
+        tokens += event_at(worker, i)->tokens;
+    return tokens;
+}
+
+/* What was claimed from the main lane, and after a sleep the rest of this worker's share. */
+static void run_main(fby_worker *worker, uint32_t count)
+{
+    fby_crew *crew = worker->crew;
+    uint64_t tokens = tokens_of(worker, count), share = share_of_main(crew);
+    if (tokens < share && count < BATCH_EVENTS)
+        count += fby_group_claim(crew->groups[FBY_LANE_MAIN], share - tokens,
+                                 worker->events + (size_t)count * SLOT, BATCH_EVENTS - count);
+    atomic_fetch_sub_explicit(&crew->waiting_tokens, (int64_t)tokens_of(worker, count),
+                              memory_order_relaxed);
+    run_claimed(worker, count);
+}
+
+static bool serve_main(fby_worker *worker)
+{
+    uint32_t count = claim(worker, FBY_LANE_MAIN, share_of_main(worker->crew));
+    if (count > 0)
+        run_main(worker, count);
+    return count > 0;
+}
+
+static bool serve_bulk(fby_worker *worker)
+{
+    uint32_t count = claim(worker, FBY_LANE_BULK, worker->crew->batch_tokens);
+    if (count > 0)
+        run_claimed(worker, count);
+    return count > 0;
+}
+
+/* See worker.h. The events of the main lane that brought this worker here have been run. */
 static void serve_long(fby_worker *worker)
 {
     fby_crew *crew = worker->crew;
 
     while (long_waits(crew) && become_long(crew)) {
-        while (fby_group_claim(crew->long_group, 1, worker->events, 1) == 1) {
+        while (fby_group_claim(crew->groups[FBY_LANE_LONG], 1, worker->events, 1) == 1) {
             atomic_fetch_sub_explicit(&crew->long_waiting, 1, memory_order_relaxed);
             run_claimed(worker, 1);
+            if (crew->threads == 1) {
+                serve_main(worker);
+                serve_bulk(worker);
+            }
         }
         /* L2, with L1. */
         atomic_fetch_sub_explicit(&crew->long_running, 1, memory_order_acq_rel);
     }
 }
 
-/* A full batch of each model, so that no request is the first to touch weights and scratch. */
+/* A full batch of each model, in texts as long as it takes them, so that no request is the first to
+ * touch weights and scratch. */
 static void warm(fby_worker *worker)
 {
     fby_crew *crew = worker->crew;
 
     for (uint32_t i = 0; i < crew->served_count; i++) {
         const fby_served *served = &crew->served[i];
-        uint32_t tokens = fby_min_u32(crew->batch_tokens, served->info.max_tokens);
-        memset(worker->ids, 0, tokens * sizeof *worker->ids);
-        worker->starts[0] = 0;
-        worker->starts[1] = tokens;
-        worker->vectors[0] = worker->warm;
-        fby_status status = fby_encoder_run(served->encoder, worker->ids, worker->starts, 1,
+        uint32_t budget = worker->budget, texts = 0, used = 0;
+        memset(worker->ids, 0, budget * sizeof *worker->ids);
+        for (; used < budget && texts < BATCH_EVENTS; texts++) {
+            worker->starts[texts] = used;
+            worker->vectors[texts] = worker->warm;
+            used += fby_min_u32(budget - used, served->info.max_tokens);
+        }
+        worker->starts[texts] = used;
+        fby_status status = fby_encoder_run(served->encoder, worker->ids, worker->starts, texts,
                                             worker->scratch, worker->vectors, NULL);
         fby_counter_add(&worker->metrics->failures, status != FBY_OK);
     }
@@ -253,16 +329,16 @@ static void *work(void *arg)
 
     warm(worker);
     for (;;) {
-        uint32_t count = fby_group_wait(crew->group, crew->batch_tokens, worker->events,
+        bool worked = serve_main(worker);
+        worked |= serve_bulk(worker);
+        serve_long(worker);
+        if (worked)
+            continue;
+        uint32_t count = fby_group_wait(crew->groups[FBY_LANE_MAIN], SHARE_MIN, worker->events,
                                         BATCH_EVENTS, UINT64_MAX);
         if (count == 0)
             return NULL; /* alerted */
-        bool wanted_long = false;
-        for (uint32_t i = 0; i < count; i++)
-            wanted_long |= event_at(worker, i)->kind == FBY_EVENT_LONG;
-        run_claimed(worker, count);
-        if (wanted_long)
-            serve_long(worker);
+        run_main(worker, count);
     }
 }
 
@@ -284,6 +360,7 @@ static fby_status start_worker(fby_crew *crew, fby_worker *worker, fby_worker_me
 {
     worker->crew = crew;
     worker->metrics = metrics;
+    worker->budget = budget_of(crew);
     worker->memory_size = lay_out(worker, NULL);
     fby_status status = fby_pages_map(worker->memory_size, &worker->memory);
     if (status != FBY_OK)
@@ -302,6 +379,7 @@ fby_status fby_crew_start(fby_crew *crew)
     crew->long_workers = crew->threads > 1 ? crew->threads - 1 : 1;
     atomic_init(&crew->long_running, 0);
     atomic_init(&crew->long_waiting, 0);
+    atomic_init(&crew->waiting_tokens, 0);
     atomic_init(&crew->warm, 0);
     crew->workers = calloc(crew->threads, sizeof *crew->workers);
     crew->metrics = aligned_alloc(FBY_CACHELINE, crew->threads * sizeof *crew->metrics);
@@ -309,9 +387,10 @@ fby_status fby_crew_start(fby_crew *crew)
         return fby_error(FBY_ENOMEM, "no memory for %u workers", crew->threads);
     memset(crew->metrics, 0, crew->threads * sizeof *crew->metrics);
 
-    fby_status status = make_lane(crew, crew->lane_slots, &crew->lane, &crew->group);
-    if (status == FBY_OK)
-        status = make_lane(crew, crew->long_slots, &crew->long_lane, &crew->long_group);
+    const uint32_t slots[FBY_LANES] = {crew->lane_slots, crew->lane_slots, crew->long_slots};
+    fby_status status = FBY_OK;
+    for (int i = 0; status == FBY_OK && i < FBY_LANES; i++)
+        status = make_lane(crew, slots[i], &crew->lanes[i], &crew->groups[i]);
     for (; status == FBY_OK && crew->started < crew->threads; crew->started += status == FBY_OK)
         status = start_worker(crew, &crew->workers[crew->started], &crew->metrics[crew->started]);
     return status;
@@ -319,17 +398,18 @@ fby_status fby_crew_start(fby_crew *crew)
 
 void fby_crew_stop(fby_crew *crew)
 {
-    if (crew->lane != NULL)
-        fby_disruptor_alert(crew->lane);
+    if (crew->lanes[FBY_LANE_MAIN] != NULL)
+        fby_disruptor_alert(crew->lanes[FBY_LANE_MAIN]);
     for (uint32_t i = 0; i < crew->started; i++) {
         pthread_join(crew->workers[i].thread, NULL);
         fby_pages_unmap(crew->workers[i].memory, crew->workers[i].memory_size);
     }
-    fby_disruptor_destroy(crew->lane);
-    fby_disruptor_destroy(crew->long_lane);
+    for (int i = 0; i < FBY_LANES; i++) {
+        fby_disruptor_destroy(crew->lanes[i]);
+        crew->lanes[i] = NULL;
+    }
     free(crew->workers);
     free(crew->metrics);
-    crew->lane = crew->long_lane = NULL;
     crew->workers = NULL;
     crew->metrics = NULL;
     crew->started = 0;

@@ -3,13 +3,20 @@
  * Workers: threads that run the models on the batches they claim.
  *
  *     main lane  ──claim by token budget──► worker ──► vectors, where each event says
- *     long lane  ──one text at a time─────►   │
- *                                             └──► a completion an event, to its agent; a bell
+ *     bulk lane  ──a batch, in turn with──►   │
+ *     long lane  ──one text at a time─────►   └──► a completion an event, to its agent; a bell
+ *
+ * A worker claims its share of what waits in the main lane, then a batch from the
+ * bulk lane, in turn: a single text waits for the batch that runs, never for the
+ * list behind it, and a list always has half of the time. Before it sleeps, which
+ * it does in the main lane, it looks at the bulk lane; an agent that puts texts
+ * there sends an event of kind LOOK through the main lane after them. So none is
+ * left behind: tests/spin/lanes.pml.
  *
  * Texts above `long_tokens` stand in a lane of their own; at most `long_workers`
  * workers are at it, so that short texts always find one of the others (if there
- * are others). An agent that puts a text there sends an event of kind LONG
- * through the main lane. Whoever claims that becomes a long worker if there is
+ * are others; an only one serves the main lane between two long texts). An agent that
+ * puts a text there sends a LOOK as well. Whoever claims that becomes a long worker if there is
  * room for one, and stays it until the lane is empty; it then gives the role up
  * and looks once more, for a text whose event was ignored meanwhile: who ignores
  * one and who gives up both replace `long_running`, so the second of the two
@@ -50,11 +57,12 @@ typedef struct fby_crew {
     fby_inbox *inboxes; /* (agents) */
 
     /* The lanes; agents publish. */
-    fby_disruptor *lane, *long_lane;
+    fby_disruptor *lanes[FBY_LANES];
+    _Alignas(FBY_CACHELINE) _Atomic int64_t waiting_tokens; /* in the main lane */
     uint32_t long_workers;
 
     /* The workers' own. */
-    fby_group *group, *long_group;
+    fby_group *groups[FBY_LANES];
     _Alignas(FBY_CACHELINE) _Atomic uint32_t long_running;
     _Atomic int32_t long_waiting; /* texts in the long lane; below 0 between a text and its count */
     _Atomic uint32_t warm;        /* workers that have run a first batch; read by any thread */

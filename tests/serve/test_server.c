@@ -82,8 +82,13 @@ static int exit_code = -1;
 static void start(uint64_t long_tokens, uint64_t agents)
 {
     char setting[2][64];
-    const char *environment[] = {"FBY_LOG_LEVEL=error", setting[0],          setting[1],
-                                 "FBY_THREADS=2",       "FBY_RING_SLOTS=64", NULL};
+    const char *environment[] = {"FBY_LOG_LEVEL=error",
+                                 "FBY_REQUEST_TIMEOUT_MS=3600000",
+                                 setting[0],
+                                 setting[1],
+                                 "FBY_THREADS=2",
+                                 "FBY_RING_SLOTS=64",
+                                 NULL};
     snprintf(setting[0], sizeof setting[0], "FBY_LONG_TOKENS=%d", (int)long_tokens);
     snprintf(setting[1], sizeof setting[1], "FBY_AGENTS=%d", (int)agents);
     fby_config_inputs inputs = {.environment = environment,
@@ -363,6 +368,24 @@ static void what_is_in_flight_is_answered_after_sigterm(void **state)
     free(body);
 }
 
+static void a_length_beside_chunks_is_refused(void **state)
+{
+    (void)state;
+    static const char request[] =
+        "POST /v1/embeddings HTTP/1.1\r\nHost: x\r\nContent-Length: 13\r\n"
+        "Transfer-Encoding: chunked\r\n\r\n"
+        "d\r\n{\"input\":\"a\"}\r\nd\r\n{\"input\":\"b\"}\r\n0\r\n\r\n";
+    start(2048, 1);
+    char *body = malloc(BODY_MAX);
+    struct reader reader = {connect_to_server(), calloc(1, BODY_MAX), 0};
+    send_all(reader.fd, request, sizeof request - 1);
+    assert_int_equal(answer(&reader, body), 400);
+    close(reader.fd);
+    free(reader.buffer);
+    free(body);
+    stop(); /* nothing is left under way */
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -380,6 +403,7 @@ int main(void)
         cmocka_unit_test(clients_of_every_kind_get_the_librarys_bits),
         cmocka_unit_test(texts_of_the_long_lane_get_the_librarys_bits),
         cmocka_unit_test(what_is_in_flight_is_answered_after_sigterm),
+        cmocka_unit_test(a_length_beside_chunks_is_refused),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
 }

@@ -359,7 +359,7 @@ class Busy(ServerTest):
     def test_sigterm_answers_what_is_in_flight(self):
         server = self.serve(*self.words, "--grace-ms", "60000", model=REAL_MODEL)
         client, idle = self.connect(server), self.connect(server)
-        self.assertEqual(client.ask("GET", "/health").status, 200)
+        wait_for(lambda: client.ask("GET", "/health").status == 200, "warm")
         self.assertEqual(idle.ask("GET", "/health").status, 200)
         client.send(request("POST", "/v1/embeddings",
                             {"input": self.long, "encoding_format": "base64"}))

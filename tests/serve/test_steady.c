@@ -134,8 +134,8 @@ static int connect_to_server(void)
 
 static void start(int *code)
 {
-    const char *environment[] = {"FBY_LOG_LEVEL=error", "FBY_THREADS=2",
-                                 "FBY_HEADER_TIMEOUT_MS=600000", NULL};
+    const char *environment[] = {"FBY_LOG_LEVEL=error", "FBY_REQUEST_TIMEOUT_MS=3600000",
+                                 "FBY_THREADS=2", "FBY_HEADER_TIMEOUT_MS=600000", NULL};
     fby_config_inputs inputs = {.environment = environment,
                                 .default_model = getenv("FBY_TEST_MODEL")};
     fby_config_notes notes = {0};
