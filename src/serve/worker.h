@@ -3,10 +3,10 @@
  * Workers: threads that run the models on the batches they claim.
  *
  *     main lane  ──claim by token budget──► worker ──► vectors, where each event says
- *     bulk lane  ──a batch, in turn with──►   │
+ *     bulk lane  ──half a batch, in turn──►   │
  *     long lane  ──one text at a time─────►   └──► a completion an event, to its agent; a bell
  *
- * A worker claims its share of what waits in the main lane, then a batch from the
+ * A worker claims its share of what waits in the main lane, then half a batch from the
  * bulk lane, in turn: a single text waits for the batch that runs, never for the
  * list behind it, and a list always has half of the time. Before it sleeps, which
  * it does in the main lane, it looks at the bulk lane; an agent that puts texts
