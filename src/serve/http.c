@@ -36,6 +36,7 @@ struct fby_connection {
     int fd;
     enum phase phase;
     bool suspended, hung_up, moved;
+    bool left;               /* its client hung up while this request waited */
     bool gone;               /* closed while workers write for it */
     uint64_t deadline_ns;    /* of the phase */
     uint64_t sending_ns;     /* when it began to */
@@ -314,7 +315,7 @@ static void begin_request(fby_connection *connection, const char *url, const cha
     exchange->error.reason = FBY_REFUSED_NOT;
     connection->dialect = FBY_DIALECT_NATIVE;
     connection->route = NULL;
-    connection->moved = false;
+    connection->moved = connection->left = false;
     connection->answered_bytes = 0;
     connection->key = 0;
     snprintf(connection->path, sizeof connection->path, "%s", url);
@@ -556,6 +557,12 @@ static enum MHD_Result answer(fby_connection *connection)
     return send_probe(connection);
 }
 
+static void leave(fby_connection *connection)
+{
+    connection->left = true;
+    fby_exchange_cancel(&connection->exchange, FBY_REFUSED_INTERNAL, "the client is gone");
+}
+
 /* The last byte is there: computes, waits, or answers. */
 static enum MHD_Result end_of_request(fby_connection *connection)
 {
@@ -573,7 +580,7 @@ static enum MHD_Result end_of_request(fby_connection *connection)
     enter(connection, PHASE_WAITING, config_of(connection)->request_timeout_ms);
     suspend(connection);
     if (connection->hung_up)
-        fby_exchange_cancel(exchange, FBY_REFUSED_INTERNAL, "the client is gone");
+        leave(connection);
     return MHD_YES;
 }
 
@@ -701,11 +708,13 @@ static void completed(void *cls, struct MHD_Connection *mhd, void **begun,
         return;
     fby_agent *agent = connection->http->agent;
     fby_exchange *exchange = &connection->exchange;
-    if (code == MHD_REQUEST_TERMINATED_COMPLETED_OK)
+    /* A short answer to a client that is gone may still go into its socket. */
+    bool answered = code == MHD_REQUEST_TERMINATED_COMPLETED_OK && !connection->left;
+    if (answered)
         count_request(connection);
     else
         fby_counter_add(&agent->metrics->hang_ups, 1);
-    if (refused(connection))
+    if (answered && refused(connection))
         fby_counter_add(&agent->metrics->refused[exchange->error.reason], 1);
     fby_counter_add(&agent->metrics->sent_bytes, connection->answered_bytes);
     if (exchange->state == FBY_EXCHANGE_READY && connection->phase == PHASE_SENDING) {
@@ -758,7 +767,7 @@ void fby_http_hung_up(void *owner)
     fby_connection *connection = owner;
     connection->hung_up = true;
     if (connection->phase == PHASE_WAITING)
-        fby_exchange_cancel(&connection->exchange, FBY_REFUSED_INTERNAL, "the client is gone");
+        leave(connection);
 }
 
 static void expire(fby_connection *connection)
