@@ -374,7 +374,7 @@ static void a_length_beside_chunks_is_refused(void **state)
     static const char request[] =
         "POST /v1/embeddings HTTP/1.1\r\nHost: x\r\nContent-Length: 13\r\n"
         "Transfer-Encoding: chunked\r\n\r\n"
-        "d\r\n{\"input\":\"a\"}\r\nd\r\n{\"input\":\"b\"}\r\n0\r\n\r\n";
+        "0d\r\n{\"input\":\"a\"}\r\n0d\r\n{\"input\":\"b\"}\r\n0\r\n\r\n";
     start(2048, 1);
     char *body = malloc(BODY_MAX);
     struct reader reader = {connect_to_server(), calloc(1, BODY_MAX), 0};
