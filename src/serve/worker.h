@@ -11,7 +11,7 @@
  * list behind it, and a list always has half of the time. Before it sleeps, which
  * it does in the main lane, it looks at the bulk lane; an agent that puts texts
  * there sends an event of kind LOOK through the main lane after them. So none is
- * left behind: tests/spin/lanes.pml.
+ * left behind: tests/spin/bulk.pml.
  *
  * Texts above `long_tokens` stand in a lane of their own; at most `long_workers`
  * workers are at it, so that short texts always find one of the others (if there
