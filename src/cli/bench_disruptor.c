@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/cpu.h"
 #include "base/platform.h"
+#include "cli/bench_cpus.h"
 #include "cli/bench_report.h"
 #include "cli/commands.h"
 #include "cli/disruptor_trip.h"
@@ -114,16 +115,6 @@ typedef struct bench_kind {
     void *(*consume)(void *work);
 } bench_kind;
 
-static void pin(int cpu)
-{
-    cpu_set_t set;
-    if (cpu < 0)
-        return;
-    CPU_ZERO(&set);
-    CPU_SET((unsigned)cpu, &set);
-    pthread_setaffinity_np(pthread_self(), sizeof set, &set);
-}
-
 static void pause_or_yield(const bench_queue *queue)
 {
     if (queue->crowded)
@@ -165,7 +156,7 @@ static void *produce_disruptor(void *argument)
     fby_disruptor *disruptor = queue->disruptor;
     uint64_t number = self->first;
 
-    pin(self->cpu);
+    fby_bench_pin(self->cpu);
     while (number < self->last) {
         uint64_t left = self->last - number, sequence;
         uint32_t count = left < queue->batch ? (uint32_t)left : queue->batch;
@@ -185,7 +176,7 @@ static void *consume_disruptor(void *argument)
     fby_consumer *consumer = self->queue->consumers[self->index];
     uint64_t first, sum = 0;
 
-    pin(self->cpu);
+    fby_bench_pin(self->cpu);
     for (uint64_t seen = 0; seen < self->queue->count;) {
         uint32_t ready = fby_consumer_wait(consumer, UINT64_MAX, &first);
         for (uint32_t i = 0; i < ready; i++)
@@ -204,7 +195,7 @@ static void *share_disruptor(void *argument)
     uint64_t sum = 0;
     uint32_t count;
 
-    pin(self->cpu);
+    fby_bench_pin(self->cpu);
     while ((count = fby_group_wait(self->queue->group, SHARE_BATCH, taken, SHARE_BATCH,
                                    UINT64_MAX)) != 0)
         for (uint32_t i = 0; i < count; i++)
@@ -245,7 +236,7 @@ static void *produce_ck(void *argument)
     bool several = queue->shape->producers > 1, share = queue->shape->share;
     bench_event made;
 
-    pin(self->cpu);
+    fby_bench_pin(self->cpu);
     for (uint64_t number = self->first; number < self->last; number++) {
         write_event(&made, number, WORDS);
         while (several ? !CK_RING_ENQUEUE_MPSC(by_value, &queue->ring, queue->slots, &made)
@@ -264,7 +255,7 @@ static void *consume_ck(void *argument)
     uint64_t sum = 0, seen = 0;
     bench_event taken;
 
-    pin(self->cpu);
+    fby_bench_pin(self->cpu);
     for (;;) {
         if (several ? CK_RING_DEQUEUE_MPSC(by_value, &queue->ring, queue->slots, &taken)
             : share ? CK_RING_DEQUEUE_SPMC(by_value, &queue->ring, queue->slots, &taken)
@@ -310,7 +301,7 @@ static void *produce_mutex(void *argument)
     bench_work *self = argument;
     bench_queue *queue = self->queue;
 
-    pin(self->cpu);
+    fby_bench_pin(self->cpu);
     for (uint64_t number = self->first; number < self->last; number++) {
         bench_event made;
         write_event(&made, number, WORDS);
@@ -330,7 +321,7 @@ static void *consume_mutex(void *argument)
     bench_queue *queue = self->queue;
     uint64_t sum = 0;
 
-    pin(self->cpu);
+    fby_bench_pin(self->cpu);
     for (;;) {
         pthread_mutex_lock(&queue->lock);
         while (queue->head == queue->tail && queue->tail != queue->count)
@@ -360,21 +351,6 @@ enum { KINDS = sizeof kinds / sizeof *kinds };
 
 /* ---- a round ---- */
 
-static void give_cpus(bench_work *works, uint32_t count)
-{
-    cpu_set_t allowed;
-    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0 ||
-        (uint32_t)CPU_COUNT(&allowed) < count)
-        return;
-    int cpu = -1;
-    for (uint32_t i = 0; i < count; i++) {
-        do
-            cpu++;
-        while (!CPU_ISSET((unsigned)cpu, &allowed));
-        works[i].cpu = cpu;
-    }
-}
-
 /* Events a second; 0 if this kind has no such shape, negative if an event was lost. */
 static double run(const bench_kind *kind, const bench_shape *shape, uint32_t batch, uint64_t count)
 {
@@ -387,7 +363,10 @@ static double run(const bench_kind *kind, const bench_shape *shape, uint32_t bat
     bench_work works[2 * THREADS_MAX] = {{0}};
     for (uint32_t i = 0; i < threads; i++)
         works[i] = (bench_work){.queue = &queue, .cpu = -1};
-    give_cpus(works, threads);
+    int cpus[2 * THREADS_MAX];
+    fby_bench_cpus(cpus, threads);
+    for (uint32_t i = 0; i < threads; i++)
+        works[i].cpu = cpus[i];
     bench_work *producers = works, *consumers = works + shape->producers;
     uint64_t start = fby_now_ns(), sum = 0;
     for (uint32_t i = 0; i < shape->consumers; i++) {

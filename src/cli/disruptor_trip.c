@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/platform.h"
+#include "cli/bench_cpus.h"
 #include "forebay/disruptor.h"
 
 enum { TRIPS = 20000, LINES = 1024, PAYLOAD = 7 }; /* words of an event beside the last */
@@ -22,16 +23,6 @@ struct table {
     uint64_t sum;
     int cpu;
 };
-
-static void pin(int cpu)
-{
-    cpu_set_t set;
-    if (cpu < 0)
-        return;
-    CPU_ZERO(&set);
-    CPU_SET((unsigned)cpu, &set);
-    pthread_setaffinity_np(pthread_self(), sizeof set, &set);
-}
 
 static void write_words(uint64_t *to, uint64_t number)
 {
@@ -123,7 +114,7 @@ static void *throw_back(void *argument)
     struct table *table = argument;
     uint64_t sum = 0;
 
-    pin(table->cpu);
+    fby_bench_pin(table->cpu);
     switch (table->trip) {
     case FBY_TRIP_LINE:
         for (uint64_t i = 0; i < TRIPS; i++)
@@ -162,18 +153,6 @@ static bool open_table(struct table *table)
            fby_disruptor_add_consumer(table->back, NULL, 0, &table->back_reader) == FBY_OK;
 }
 
-/* The first two that this process may use; -1 where there are fewer. */
-static void choose_cpus(int cpus[2])
-{
-    cpu_set_t allowed;
-    cpus[0] = cpus[1] = -1;
-    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0 || CPU_COUNT(&allowed) < 2)
-        return;
-    for (int cpu = 0, found = 0; found < 2; cpu++)
-        if (CPU_ISSET((unsigned)cpu, &allowed))
-            cpus[found++] = cpu;
-}
-
 double fby_trip_ns(fby_trip trip)
 {
     struct table table = {.trip = trip};
@@ -182,11 +161,11 @@ double fby_trip_ns(fby_trip trip)
     pthread_t other;
     double ns = 0;
 
-    choose_cpus(cpus);
+    fby_bench_cpus(cpus, 2);
     table.cpu = cpus[1];
     sched_getaffinity(0, sizeof before, &before);
     if (open_table(&table) && pthread_create(&other, NULL, throw_back, &table) == 0) {
-        pin(cpus[0]);
+        fby_bench_pin(cpus[0]);
         uint64_t start_ns = fby_now_ns();
         table.sum = throw_there(&table);
         ns = (double)(fby_now_ns() - start_ns) / TRIPS;

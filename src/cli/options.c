@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/digits.h"
 #include "base/suggest.h"
 #include "cli/say.h"
 
@@ -40,21 +41,6 @@ static const fby_cli_option *find_letter(const fby_cli_command *command, char le
     return NULL;
 }
 
-/* Digits only: no sign, no space. `*end` is what follows them. */
-static bool read_digits(const char *text, uint64_t *x, const char **end)
-{
-    uint64_t sum = 0;
-    const char *at = text;
-
-    for (; *at >= '0' && *at <= '9'; at++)
-        if (__builtin_mul_overflow(sum, 10u, &sum) ||
-            __builtin_add_overflow(sum, (uint64_t)(*at - '0'), &sum))
-            return false;
-    *end = at;
-    *x = sum;
-    return at != text;
-}
-
 static bool read_suffix(const char **text, uint64_t *x)
 {
     static const char suffixes[] = "KMG";
@@ -85,8 +71,9 @@ static bool store_uint(const fby_cli_option *option, const char *text, void *fie
     uint64_t x;
     const char *end;
 
-    if (!read_digits(text, &x, &end) || (option->kind == FBY_CLI_SIZE && !read_suffix(&end, &x)) ||
-        *end != '\0' || x < option->min || (option->max != 0 && x > option->max))
+    if (!fby_read_digits(text, &x, &end) ||
+        (option->kind == FBY_CLI_SIZE && !read_suffix(&end, &x)) || *end != '\0' ||
+        x < option->min || (option->max != 0 && x > option->max))
         return bad_number(option, text);
     memcpy(field, &x, sizeof x);
     return true;

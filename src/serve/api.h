@@ -77,6 +77,15 @@ typedef enum fby_route_kind {
     FBY_ROUTE_STATUS /* what the page shows, as JSON */
 } fby_route_kind;
 
+typedef enum fby_operation_metric {                      /* label `operation` of requests */
+                                    FBY_COUNT_EMBED = 0, /* a vector a text */
+                                    FBY_COUNT_EMBED_ALL,
+                                    FBY_COUNT_SIMILARITY,
+                                    FBY_COUNT_TOKENIZE, /* and decode */
+                                    FBY_COUNT_OTHER,    /* models, info, probes, pages */
+                                    FBY_COUNT_OPERATIONS
+} fby_operation_metric;
+
 typedef struct fby_route {
     const char *path;    /* "/v1/embeddings" */
     const char *methods; /* "POST"; as an Allow header says it */
@@ -84,6 +93,7 @@ typedef struct fby_route {
     fby_route_kind kind;
     bool open;     /* no key is asked for */
     int operation; /* api.c's */
+    fby_operation_metric counted;
 } fby_route;
 
 /* ---- failures ---- */

@@ -41,6 +41,11 @@ typedef struct fby_request {
     const json_t *root; /* the body, an object; NULL for GET */
 } fby_request;
 
+static inline const fby_tokenizer *fby_request_tokenizer(const fby_request *request)
+{
+    return fby_encoder_tokenizer(request->call->served->encoder);
+}
+
 /* `size` bytes for `count` elements, from the arena. */
 void *fby_request_take(const fby_request *request, size_t count, size_t size);
 

@@ -81,14 +81,9 @@ bool fby_request_ids(const fby_request *request, const json_t *value, const char
     return true;
 }
 
-static const fby_tokenizer *tokenizer_of(const fby_request *request)
-{
-    return fby_encoder_tokenizer(request->call->served->encoder);
-}
-
 bool fby_request_decode(const fby_request *request, fby_api_text *text, bool skip_special)
 {
-    const fby_tokenizer *tokenizer = tokenizer_of(request);
+    const fby_tokenizer *tokenizer = fby_request_tokenizer(request);
     size_t size = fby_tokenizer_decode(tokenizer, text->ids, text->id_count, skip_special, NULL, 0);
     char *bytes = fby_request_take(request, size, 1);
 
@@ -123,7 +118,7 @@ static bool read_list_of_ids(const fby_request *request, const json_t *value,
     if (rule->ids == FBY_IDS_FOREIGN)
         return refuse_foreign_ids(request, rule->key);
     if (rule->ids == FBY_IDS_OWN)
-        below = fby_tokenizer_vocabulary(tokenizer_of(request));
+        below = fby_tokenizer_vocabulary(fby_request_tokenizer(request));
     if (!fby_request_ids(request, value, rule->key, below, text))
         return false;
     return rule->ids == FBY_IDS_OWN || ids_to_text(request, rule, text);

@@ -7,11 +7,6 @@
 /* TEI's MAX_CHAR_MULTIPLIER (core/src/tokenization.rs): characters a token of the model's limit. */
 enum { CHARACTERS_A_TOKEN = 250 };
 
-static const fby_tokenizer *tokenizer_of(const fby_request *request)
-{
-    return fby_encoder_tokenizer(request->call->served->encoder);
-}
-
 /* ---- /tokenize ---- */
 
 typedef struct listing { /* tokens of one text, on their way into a body */
@@ -77,8 +72,9 @@ static bool prepare_texts(const fby_request *request, size_t *scratch)
                               most, characters);
         if (!prepend_prompt(request, text))
             return false;
-        *scratch = fby_max_size(
-            *scratch, fby_tokenizer_places_scratch(tokenizer_of(request), text->bytes, text->size));
+        *scratch =
+            fby_max_size(*scratch, fby_tokenizer_places_scratch(fby_request_tokenizer(request),
+                                                                text->bytes, text->size));
     }
     return true;
 }
@@ -90,7 +86,7 @@ static bool answer_tokens(const fby_request *request, bool no_special, void *scr
 
     for (uint32_t i = 0; i < call->count && !sink.full; i++) {
         const fby_api_text *text = &call->texts[i];
-        listing list = {tokenizer_of(request), text->bytes, &sink, false};
+        listing list = {fby_request_tokenizer(request), text->bytes, &sink, false};
         fby_sink_text(&sink, i == 0 ? "[[" : ",[");
         fby_tokenizer_places(list.tokenizer, text->bytes, text->size, no_special, scratch,
                              put_token, &list);

@@ -393,12 +393,6 @@ static void take_large(fby_connection *connection, const char *body, size_t size
     fby_agent_give_own(agent, arena.bytes, arena.size);
 }
 
-/* What the agent computes itself must not hold up its other connections. */
-static bool is_answered_here(const fby_route *route)
-{
-    return strcmp(route->path, "/tokenize") == 0 || strcmp(route->path, "/decode") == 0;
-}
-
 /* `body` need not stay once this returns. */
 static void take_request(fby_connection *connection, const char *body, size_t size)
 {
@@ -406,7 +400,8 @@ static void take_request(fby_connection *connection, const char *body, size_t si
 
     fby_counter_add(&agent->metrics->received_bytes, size);
     connection->received_bytes = size;
-    if (size > FBY_SMALL_BYTES && is_answered_here(connection->route)) {
+    /* What the agent computes itself must not hold up its other connections. */
+    if (size > FBY_SMALL_BYTES && connection->route->counted == FBY_COUNT_TOKENIZE) {
         refuse(connection, FBY_REFUSED_BODY_TOO_LARGE,
                "the body is larger than 65536 bytes, the most that is tokenised at once");
         return;
@@ -527,7 +522,7 @@ static enum MHD_Result send_answer(fby_connection *connection)
 static enum MHD_Result send_probe(fby_connection *connection)
 {
     fby_probe probe;
-    fby_probe_answer(connection->http->agent, connection->path, connection->route, &probe);
+    fby_probe_answer(connection->http->agent, connection->route, &probe);
 
     struct MHD_Response *response = MHD_create_response_from_buffer(
         probe.size, (void *)(uintptr_t)probe.text, MHD_RESPMEM_MUST_COPY);
@@ -628,27 +623,12 @@ static enum MHD_Result handle(void *cls, struct MHD_Connection *mhd, const char 
     return end_of_request(connection);
 }
 
-static fby_operation_metric operation_of(const fby_route *route)
-{
-    if (route == NULL || route->kind != FBY_ROUTE_API)
-        return FBY_COUNT_OTHER;
-    if (strcmp(route->path, "/embed_all") == 0)
-        return FBY_COUNT_EMBED_ALL;
-    if (strcmp(route->path, "/similarity") == 0)
-        return FBY_COUNT_SIMILARITY;
-    if (is_answered_here(route))
-        return FBY_COUNT_TOKENIZE;
-    return strstr(route->path, "embed") != NULL || strcmp(route->methods, "POST") == 0
-               ? FBY_COUNT_EMBED
-               : FBY_COUNT_OTHER;
-}
-
 static void count_request(const fby_connection *connection)
 {
     fby_agent_metrics *metrics = connection->http->agent->metrics;
     const fby_route *route = connection->route;
     const fby_call *call = &connection->exchange.call;
-    fby_counter_add(&metrics->requests[operation_of(route)], 1);
+    fby_counter_add(&metrics->requests[route != NULL ? route->counted : FBY_COUNT_OTHER], 1);
     if (refused(connection) || connection->exchange.state != FBY_EXCHANGE_READY ||
         call->kind == FBY_CALL_AT_ONCE)
         return;

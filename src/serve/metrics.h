@@ -42,15 +42,6 @@ typedef struct fby_size_histogram {
 void fby_time_observe(fby_time_histogram *histogram, uint64_t ns);
 void fby_size_observe(fby_size_histogram *histogram, uint64_t n);
 
-typedef enum fby_operation_metric {                      /* label `operation` of requests */
-                                    FBY_COUNT_EMBED = 0, /* a vector a text */
-                                    FBY_COUNT_EMBED_ALL,
-                                    FBY_COUNT_SIMILARITY,
-                                    FBY_COUNT_TOKENIZE, /* and decode */
-                                    FBY_COUNT_OTHER,    /* models, info, probes, pages */
-                                    FBY_COUNT_OPERATIONS
-} fby_operation_metric;
-
 /* An agent's. Aligned, so that no other thread's writes share its lines. */
 typedef struct fby_agent_metrics {
     fby_counter requests[FBY_COUNT_OPERATIONS];  /* answered, whatever the status */

@@ -53,11 +53,10 @@ static void say_metrics(fby_probe *probe, const fby_metrics *metrics, const char
     *probe = (fby_probe){.status = 200, .type = type, .text = text, .size = used, .own = text};
 }
 
-void fby_probe_answer(fby_agent *agent, const char *path, const fby_route *route, fby_probe *probe)
+void fby_probe_answer(fby_agent *agent, const fby_route *route, fby_probe *probe)
 {
     fby_health health;
 
-    (void)path;
     switch (route->kind) {
     case FBY_ROUTE_HEALTH:
         health = fby_ready(agent->all_metrics, state_of(agent), fby_now_ns());

@@ -15,7 +15,7 @@ typedef struct fby_probe {
 } fby_probe;
 
 /* `route` is not of kind FBY_ROUTE_API. The agent's thread. */
-void fby_probe_answer(fby_agent *agent, const char *path, const fby_route *route, fby_probe *probe);
+void fby_probe_answer(fby_agent *agent, const fby_route *route, fby_probe *probe);
 void fby_probe_end(fby_probe *probe);
 
 #endif

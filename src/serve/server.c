@@ -20,8 +20,7 @@
 
 enum {
     BATCH_TOKENS = 256, /* as the engine's: rows enough for the weights, few enough for the cache */
-    LONG_SLOTS = 64,
-    AGENTS_MAX = 64
+    LONG_SLOTS = 64
 };
 static const size_t max_own_bytes = (size_t)1 << 30;
 

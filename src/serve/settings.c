@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/digits.h"
 #include "base/suggest.h"
 
 const fby_setting fby_settings[FBY_SETTING_COUNT] = {
@@ -95,21 +96,6 @@ const fby_setting *fby_setting_near(const char *key)
 
 /* ---- reading a value ---- */
 
-/* Digits only: no sign, no space. `*rest` is what follows them. */
-static bool read_digits(const char *text, uint64_t *x, const char **rest)
-{
-    uint64_t sum = 0;
-    const char *at = text;
-
-    for (; *at >= '0' && *at <= '9'; at++)
-        if (__builtin_mul_overflow(sum, 10u, &sum) ||
-            __builtin_add_overflow(sum, (uint64_t)(*at - '0'), &sum))
-            return false;
-    *rest = at;
-    *x = sum;
-    return at != text;
-}
-
 struct unit {
     const char *word;
     uint64_t factor;
@@ -130,7 +116,7 @@ static bool read_number(const fby_setting *setting, const char *text, uint64_t *
     const char *rest;
     uint64_t number;
 
-    if (!read_digits(text, &number, &rest))
+    if (!fby_read_digits(text, &number, &rest))
         return false;
     for (const struct unit *unit = units_of(setting->kind); unit->word != NULL; unit++)
         if (strcmp(unit->word, rest) == 0)

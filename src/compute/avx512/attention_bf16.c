@@ -133,92 +133,14 @@ FBY_INLINE void run_product(const product *t, const size_t rows, const size_t ve
 /* One body a height and width: the same sums in the same order. */
 static void run_product_of(const product *t, uint32_t rows)
 {
-    switch (t->lanes[1] != 0 ? rows + TILE : rows) {
-    case 1:
-        run_product(t, 1, 1);
-        return;
-    case 2:
-        run_product(t, 2, 1);
-        return;
-    case 3:
-        run_product(t, 3, 1);
-        return;
-    case 4:
-        run_product(t, 4, 1);
-        return;
-    case 5:
-        run_product(t, 5, 1);
-        return;
-    case 6:
-        run_product(t, 6, 1);
-        return;
-    case 7:
-        run_product(t, 7, 1);
-        return;
-    case 8:
-        run_product(t, 8, 1);
-        return;
-    case 9:
-        run_product(t, 9, 1);
-        return;
-    case 10:
-        run_product(t, 10, 1);
-        return;
-    case 11:
-        run_product(t, 11, 1);
-        return;
-    case 12:
-        run_product(t, 12, 1);
-        return;
-    case 13:
-        run_product(t, 13, 1);
-        return;
-    case 14:
-        run_product(t, 14, 1);
-        return;
-    case TILE + 1:
-        run_product(t, 1, 2);
-        return;
-    case TILE + 2:
-        run_product(t, 2, 2);
-        return;
-    case TILE + 3:
-        run_product(t, 3, 2);
-        return;
-    case TILE + 4:
-        run_product(t, 4, 2);
-        return;
-    case TILE + 5:
-        run_product(t, 5, 2);
-        return;
-    case TILE + 6:
-        run_product(t, 6, 2);
-        return;
-    case TILE + 7:
-        run_product(t, 7, 2);
-        return;
-    case TILE + 8:
-        run_product(t, 8, 2);
-        return;
-    case TILE + 9:
-        run_product(t, 9, 2);
-        return;
-    case TILE + 10:
-        run_product(t, 10, 2);
-        return;
-    case TILE + 11:
-        run_product(t, 11, 2);
-        return;
-    case TILE + 12:
-        run_product(t, 12, 2);
-        return;
-    case TILE + 13:
-        run_product(t, 13, 2);
-        return;
-    default:
-        run_product(t, 14, 2);
-        return;
-    }
+#define RUN_HALF(height)  run_product(t, height, 1)
+#define RUN_WHOLE(height) run_product(t, height, 2)
+    if (t->lanes[1] == 0)
+        FBY_AVX512_HEIGHTS(rows, RUN_HALF)
+    else
+        FBY_AVX512_HEIGHTS(rows, RUN_WHOLE)
+#undef RUN_HALF
+#undef RUN_WHOLE
 }
 
 /* keys: panels (head_dim / 2, 32) of words; the last 16 or 32 columns padded with zeros. */

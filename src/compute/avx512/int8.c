@@ -194,50 +194,9 @@ FBY_INLINE void run_tile(const tile *t, const size_t rows)
 /* One body a height: the same sums. */
 static void run_tile_of(const tile *t, uint32_t rows)
 {
-    switch (rows) {
-    case 1:
-        run_tile(t, 1);
-        return;
-    case 2:
-        run_tile(t, 2);
-        return;
-    case 3:
-        run_tile(t, 3);
-        return;
-    case 4:
-        run_tile(t, 4);
-        return;
-    case 5:
-        run_tile(t, 5);
-        return;
-    case 6:
-        run_tile(t, 6);
-        return;
-    case 7:
-        run_tile(t, 7);
-        return;
-    case 8:
-        run_tile(t, 8);
-        return;
-    case 9:
-        run_tile(t, 9);
-        return;
-    case 10:
-        run_tile(t, 10);
-        return;
-    case 11:
-        run_tile(t, 11);
-        return;
-    case 12:
-        run_tile(t, 12);
-        return;
-    case 13:
-        run_tile(t, 13);
-        return;
-    default:
-        run_tile(t, 14);
-        return;
-    }
+#define RUN_TILE(height) run_tile(t, height)
+    FBY_AVX512_HEIGHTS(rows, RUN_TILE)
+#undef RUN_TILE
 }
 
 /* out (rows, n), or if that is NULL narrow, = activation(x Wᵀ + bias [+ residual]). */
