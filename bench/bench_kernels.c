@@ -289,8 +289,9 @@ static void run_attention(bench *b, uint32_t first, uint32_t tokens)
     float *out = b->mixed + (size_t)first * HIDDEN;
     size_t at = (size_t)first * 3 * HIDDEN;
     if (b->narrow != NULL && b->narrow->attention != NULL) {
-        b->narrow->attention((const uint16_t *)b->qkv + at, 3 * HIDDEN, tokens, HEADS, HEAD, scale,
-                             b->scratch, out, HIDDEN);
+        const uint16_t *narrow = (const uint16_t *)b->qkv + at;
+        b->narrow->attention(narrow, narrow + HIDDEN, narrow + 2 * HIDDEN, 3 * HIDDEN, tokens,
+                             HEADS, HEAD, scale, b->scratch, out, HIDDEN);
         return;
     }
     const float *qkv = b->qkv + at;

@@ -46,7 +46,8 @@ typedef enum fby_activation {
  * that packed it; bias included, panel by panel in the order of use, so panels
  * [a, b) of a layer are a layer of their own:
  *     {(char *)packed + a * panel_bytes, k, min(n, b * panel_width) - a * panel_width}
- * with panel_bytes = packed_bytes(panel_width, k).
+ * with panel_bytes = packed_bytes(64 panel_width, k) / 64: the whole ends on a cache line, a panel
+ * may not.
  */
 typedef struct fby_linear {
     const void *packed; /* 64-byte aligned */

@@ -61,14 +61,14 @@ struct fby_narrow {
     /*
      * Attention on bf16, or NULL where it runs on f32 as everywhere else; then so are the other
      * two. linear_bf16: linear() without an activation, its rows rounded to bf16, ldo numbers
-     * apart. attention: as fby_kernels.attention(), of q, k and v one after another in each row of
-     * `qkv`, heads head_dim numbers each, ld apart; head_dim and ld are even, rows 4-byte aligned.
+     * apart. attention: as fby_kernels.attention(); head_dim and ld are even, rows 4-byte aligned.
      */
     void (*linear_bf16)(const fby_linear *linear, const void *x, uint32_t rows, uint16_t *out,
                         size_t ldo);
     size_t (*attention_scratch)(uint32_t tokens, uint32_t head_dim);
-    void (*attention)(const uint16_t *qkv, size_t ld, uint32_t tokens, uint32_t heads,
-                      uint32_t head_dim, float scale, void *scratch, float *out, size_t ldo);
+    void (*attention)(const uint16_t *q, const uint16_t *k, const uint16_t *v, size_t ld,
+                      uint32_t tokens, uint32_t heads, uint32_t head_dim, float scale,
+                      void *scratch, float *out, size_t ldo);
 
     /* As those of compute/tables.h, with the instructions that the products run on; NULL: they are
      * those of f32. */

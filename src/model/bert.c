@@ -8,39 +8,23 @@
 #include "base/bits.h"
 #include "base/platform.h"
 #include "compute/narrow.h"
-
-/* The scratch block, in floats; `attention` is not floats to us. */
-typedef struct layout {
-    size_t ld_hidden, ld_qkv, ld_wide;
-    size_t x;         /* (tokens, hidden): the layer's input, then its output */
-    size_t context;   /* (tokens, hidden): what attention gives */
-    size_t qkv;       /* (tokens, 3 hidden) */
-    size_t wide;      /* (block, intermediate): between the two products of the FFN */
-    size_t attention; /* scratch of the kernel */
-    /* Narrow products read these instead of x, context and wide. In bytes. */
-    size_t x_operand, context_operand; /* (tokens, hidden) */
-    size_t wide_operand;               /* (block, intermediate) */
-    size_t bytes;                      /* of all of it */
-} layout;
+#include "model/bert_layout.h"
 
 enum { LINE = FBY_CACHELINE / sizeof(float) };
 
-/* Rows of an FFN sub-block. */
-static uint32_t block_rows(const fby_bert *bert, uint32_t rows)
+uint32_t fby_bert_block_rows(const fby_bert *bert, uint32_t rows)
 {
     uint32_t inner = bert->config->bert.intermediate;
     return bert->kernels->narrow != NULL ? fby_narrow_block_rows(bert->kernels->narrow, rows, inner)
                                          : fby_kernels_block_rows(bert->kernels, rows, inner);
 }
 
-/* Rows that one FFN sub-block may have, however many there are in all. */
-static uint32_t block_rows_max(const fby_bert *bert)
+uint32_t fby_bert_block_rows_max(const fby_bert *bert)
 {
-    return block_rows(bert, 1u << 30);
+    return fby_bert_block_rows(bert, 1u << 30);
 }
 
-/* Whether attention is the narrow table's. */
-static bool attends_bf16(const fby_bert *bert)
+bool fby_bert_attends_bf16(const fby_bert *bert)
 {
     const fby_narrow *narrow = bert->kernels->narrow;
     uint32_t head_dim = bert->config->bert.hidden / bert->config->bert.heads;
@@ -50,16 +34,16 @@ static bool attends_bf16(const fby_bert *bert)
 static size_t attention_scratch(const fby_bert *bert, uint32_t longest)
 {
     uint32_t head_dim = bert->config->bert.hidden / bert->config->bert.heads;
-    return attends_bf16(bert) ? bert->kernels->narrow->attention_scratch(longest, head_dim)
-                              : bert->kernels->attention_scratch(longest, head_dim);
+    return fby_bert_attends_bf16(bert) ? bert->kernels->narrow->attention_scratch(longest, head_dim)
+                                       : bert->kernels->attention_scratch(longest, head_dim);
 }
 
-static layout lay_out(const fby_bert *bert, uint32_t tokens)
+fby_bert_layout fby_bert_lay_out(const fby_bert *bert, uint32_t tokens)
 {
     const fby_bert_config *config = &bert->config->bert;
-    uint32_t block = fby_min_u32(tokens, block_rows_max(bert));
+    uint32_t block = fby_min_u32(tokens, fby_bert_block_rows_max(bert));
     uint32_t longest = fby_min_u32(tokens, bert->config->max_tokens);
-    layout l = {.ld_hidden = bert->weights->ld_hidden};
+    fby_bert_layout l = {.ld_hidden = bert->weights->ld_hidden};
     l.ld_qkv = fby_align_up((size_t)3 * config->hidden, LINE);
     l.ld_wide = fby_align_up(config->intermediate, LINE);
     l.context = tokens * l.ld_hidden;
@@ -80,78 +64,96 @@ static layout lay_out(const fby_bert *bert, uint32_t tokens)
 
 size_t fby_bert_scratch(const fby_bert *bert, uint32_t tokens)
 {
-    return lay_out(bert, tokens).bytes;
+    return fby_bert_lay_out(bert, tokens).bytes;
 }
 
-static fby_status embed(const fby_bert *bert, const uint32_t *ids, const uint32_t *starts,
-                        uint32_t texts, float *x)
+fby_status fby_bert_check_ids(const fby_bert *bert, const uint32_t *ids, const uint32_t *starts,
+                              uint32_t texts)
 {
-    const fby_weights *weights = bert->weights;
-    uint32_t hidden = bert->config->bert.hidden, vocabulary = bert->config->bert.vocabulary;
-    size_t ld = weights->ld_hidden;
-    float *row = x;
+    uint32_t vocabulary = bert->config->bert.vocabulary;
     for (uint32_t text = 0; text < texts; text++) {
-        const float *position = weights->positions;
         fby_assert(starts[text] < starts[text + 1] &&
                    starts[text + 1] - starts[text] <= bert->config->max_tokens);
-        for (uint32_t i = starts[text]; i < starts[text + 1]; i++, row += ld, position += ld) {
+        for (uint32_t i = starts[text]; i < starts[text + 1]; i++)
             if (FBY_UNLIKELY(ids[i] >= vocabulary))
                 return fby_error(FBY_EINVAL, "text %u: token id %u, the vocabulary has %u", text,
                                  ids[i], vocabulary);
-            memcpy(row, weights->words + ids[i] * ld, hidden * sizeof *row);
-            bert->kernels->add(row, position, hidden);
-        }
     }
-    bert->kernels->layer_norm(&weights->embedding_norm, x, ld, starts[texts]);
     return FBY_OK;
 }
 
-/* Text by text. */
-static void mix(const fby_bert *bert, const layout *l, const uint32_t *starts, uint32_t texts,
-                float *memory)
+void fby_bert_embed(const fby_bert *bert, const uint32_t *ids, const uint32_t *starts,
+                    uint32_t texts, uint32_t first, uint32_t end, float *x)
 {
+    const fby_weights *weights = bert->weights;
     uint32_t hidden = bert->config->bert.hidden;
-    uint32_t heads = bert->config->bert.heads, head_dim = hidden / heads;
-    float scale = 1.0f / sqrtf((float)head_dim);
-    if (attends_bf16(bert)) {
-        const uint16_t *qkv = (const uint16_t *)(memory + l->qkv);
-        for (uint32_t text = 0; text < texts; text++)
-            bert->kernels->narrow->attention(
-                qkv + starts[text] * l->ld_qkv, l->ld_qkv, starts[text + 1] - starts[text], heads,
-                head_dim, scale, memory + l->attention,
-                memory + l->context + starts[text] * l->ld_hidden, l->ld_hidden);
+    size_t ld = weights->ld_hidden;
+    for (uint32_t text = 0; text < texts; text++)
+        for (uint32_t i = starts[text] > first ? starts[text] : first;
+             i < fby_min_u32(starts[text + 1], end); i++) {
+            float *row = x + i * ld;
+            memcpy(row, weights->words + ids[i] * ld, hidden * sizeof *row);
+            bert->kernels->add(row, weights->positions + (i - starts[text]) * ld, hidden);
+        }
+    bert->kernels->layer_norm(&weights->embedding_norm, x + first * ld, ld, end - first);
+}
+
+void fby_bert_project(const fby_bert *bert, const fby_bert_layout *l,
+                      const fby_layer_weights *layer, uint32_t first, uint32_t end, float *memory)
+{
+    const fby_narrow *narrow = bert->kernels->narrow;
+    uint32_t rows = end - first;
+    if (rows == 0)
+        return;
+    float *qkv = memory + l->qkv + first * l->ld_qkv;
+    if (narrow == NULL) {
+        bert->kernels->linear(&layer->qkv, FBY_ACTIVATION_NONE,
+                              memory + l->x + first * l->ld_hidden, l->ld_hidden, rows, qkv,
+                              l->ld_qkv);
         return;
     }
-    for (uint32_t text = 0; text < texts; text++) {
-        const float *q = memory + l->qkv + starts[text] * l->ld_qkv;
-        bert->kernels->attention(q, q + hidden, q + 2 * (size_t)hidden, l->ld_qkv,
-                                 starts[text + 1] - starts[text], heads, head_dim, scale,
-                                 memory + l->attention,
-                                 memory + l->context + starts[text] * l->ld_hidden, l->ld_hidden);
+    const char *x =
+        (char *)memory + l->x_operand + first * narrow->operand_bytes(bert->config->bert.hidden);
+    if (fby_bert_attends_bf16(bert))
+        narrow->linear_bf16(&layer->qkv, x, rows, (uint16_t *)(memory + l->qkv) + first * l->ld_qkv,
+                            l->ld_qkv);
+    else
+        narrow->linear(&layer->qkv, FBY_ACTIVATION_NONE, x, rows, qkv, l->ld_qkv);
+}
+
+void fby_bert_mix(const fby_bert *bert, const fby_bert_layout *l, uint32_t from, uint32_t to,
+                  uint32_t first, uint32_t end, float *memory, float *scratch)
+{
+    const size_t hidden = bert->config->bert.hidden;
+    const uint32_t head_dim = (uint32_t)hidden / bert->config->bert.heads;
+    const float scale = 1.0f / sqrtf((float)head_dim);
+    const size_t at = from * l->ld_qkv + (size_t)first * head_dim;
+    float *out = memory + l->context + from * l->ld_hidden + (size_t)first * head_dim;
+    if (fby_bert_attends_bf16(bert)) {
+        const uint16_t *q = (const uint16_t *)(memory + l->qkv) + at;
+        bert->kernels->narrow->attention(q, q + hidden, q + 2 * hidden, l->ld_qkv, to - from,
+                                         end - first, head_dim, scale, scratch, out, l->ld_hidden);
+        return;
     }
+    const float *q = memory + l->qkv + at;
+    bert->kernels->attention(q, q + hidden, q + 2 * hidden, l->ld_qkv, to - from, end - first,
+                             head_dim, scale, scratch, out, l->ld_hidden);
 }
 
-static void attend(const fby_bert *bert, const layout *l, const fby_layer_weights *layer,
-                   const uint32_t *starts, uint32_t texts, float *memory)
+/* The FFN in sub-blocks of rows, so that what lies between the two products stays in the cache. */
+static void finish_f32(const fby_bert *bert, const fby_bert_layout *l,
+                       const fby_layer_weights *layer, uint32_t first, uint32_t end, float *memory,
+                       float *own)
 {
     const fby_kernels *kernels = bert->kernels;
-    uint32_t rows = starts[texts];
-    float *x = memory + l->x, *qkv = memory + l->qkv, *context = memory + l->context;
-
-    kernels->linear(&layer->qkv, FBY_ACTIVATION_NONE, x, l->ld_hidden, rows, qkv, l->ld_qkv);
-    mix(bert, l, starts, texts, memory);
-    kernels->linear_residual_norm(&layer->output, &layer->attention_norm, context, l->ld_hidden, x,
-                                  l->ld_hidden, rows, x, l->ld_hidden);
-}
-
-/* In sub-blocks of rows, so that what lies between the two products stays in the cache. */
-static void feed_forward(const fby_bert *bert, const layout *l, const fby_layer_weights *layer,
-                         uint32_t rows, uint32_t block, float *memory)
-{
-    const fby_kernels *kernels = bert->kernels;
-    for (uint32_t first = 0; first < rows; first += block) {
-        float *x = memory + l->x + first * l->ld_hidden, *wide = memory + l->wide;
-        uint32_t count = fby_min_u32(block, rows - first);
+    float *rows = memory + l->x + first * l->ld_hidden, *wide = own + l->wide;
+    kernels->linear_residual_norm(&layer->output, &layer->attention_norm,
+                                  memory + l->context + first * l->ld_hidden, l->ld_hidden, rows,
+                                  l->ld_hidden, end - first, rows, l->ld_hidden);
+    uint32_t block = fby_bert_block_rows(bert, end - first);
+    for (; first < end; first += fby_min_u32(block, end - first)) {
+        float *x = memory + l->x + first * l->ld_hidden;
+        uint32_t count = fby_min_u32(block, end - first);
         kernels->linear(&layer->up, bert->config->bert.activation, x, l->ld_hidden, count, wide,
                         l->ld_wide);
         kernels->linear_residual_norm(&layer->down, &layer->output_norm, wide, l->ld_wide, x,
@@ -159,61 +161,57 @@ static void feed_forward(const fby_bert *bert, const layout *l, const fby_layer_
     }
 }
 
-static void attend_narrow(const fby_bert *bert, const layout *l, const fby_layer_weights *layer,
-                          const uint32_t *starts, uint32_t texts, float *memory)
+static void finish_narrow(const fby_bert *bert, const fby_bert_layout *l,
+                          const fby_layer_weights *layer, const fby_linear *next, uint32_t first,
+                          uint32_t end, float *memory, float *own)
 {
     const fby_narrow *narrow = bert->kernels->narrow;
-    uint32_t rows = starts[texts];
-    float *x = memory + l->x;
-    char *bytes = (char *)memory, *context = bytes + l->context_operand;
+    const size_t operand = narrow->operand_bytes(bert->config->bert.hidden);
+    char *bytes = (char *)memory, *wide = (char *)own + l->wide_operand;
+    char *context = bytes + l->context_operand + first * operand;
+    float *rows = memory + l->x + first * l->ld_hidden;
 
-    if (attends_bf16(bert))
-        narrow->linear_bf16(&layer->qkv, bytes + l->x_operand, rows, (uint16_t *)(memory + l->qkv),
-                            l->ld_qkv);
-    else
-        narrow->linear(&layer->qkv, FBY_ACTIVATION_NONE, bytes + l->x_operand, rows,
-                       memory + l->qkv, l->ld_qkv);
-    mix(bert, l, starts, texts, memory);
-    narrow->operand(&layer->output, memory + l->context, l->ld_hidden, rows, context);
-    narrow->linear_residual_norm(&layer->output, &layer->attention_norm, context, x, l->ld_hidden,
-                                 rows, x, l->ld_hidden, &layer->up, bytes + l->x_operand);
-}
-
-/* `next` is the product after this layer, or NULL. */
-static void feed_forward_narrow(const fby_bert *bert, const layout *l,
-                                const fby_layer_weights *layer, const fby_linear *next,
-                                uint32_t rows, uint32_t block, float *memory)
-{
-    const fby_narrow *narrow = bert->kernels->narrow;
-    size_t operand = narrow->operand_bytes(bert->config->bert.hidden);
-    char *wide = (char *)memory + l->wide_operand;
-    for (uint32_t first = 0; first < rows; first += block) {
+    narrow->operand(&layer->output, memory + l->context + first * l->ld_hidden, l->ld_hidden,
+                    end - first, context);
+    narrow->linear_residual_norm(&layer->output, &layer->attention_norm, context, rows,
+                                 l->ld_hidden, end - first, rows, l->ld_hidden, &layer->up,
+                                 bytes + l->x_operand + first * operand);
+    uint32_t block = fby_bert_block_rows(bert, end - first);
+    for (; first < end; first += fby_min_u32(block, end - first)) {
         float *x = memory + l->x + first * l->ld_hidden;
-        char *x_operand = (char *)memory + l->x_operand + first * operand;
-        uint32_t count = fby_min_u32(block, rows - first);
+        char *x_operand = bytes + l->x_operand + first * operand;
+        uint32_t count = fby_min_u32(block, end - first);
         narrow->linear_operand(&layer->up, bert->config->bert.activation, x_operand, count,
-                               &layer->down, memory + l->wide, l->ld_wide, wide);
+                               &layer->down, own + l->wide, l->ld_wide, wide);
         narrow->linear_residual_norm(&layer->down, &layer->output_norm, wide, x, l->ld_hidden,
                                      count, x, l->ld_hidden, next, x_operand);
     }
 }
 
-static void run_layer(const fby_bert *bert, const layout *l, uint32_t index, const uint32_t *starts,
-                      uint32_t texts, uint32_t block, float *memory)
+void fby_bert_finish_rows(const fby_bert *bert, const fby_bert_layout *l,
+                          const fby_layer_weights *layer, const fby_linear *next, uint32_t first,
+                          uint32_t end, float *memory, float *own)
+{
+    if (first == end)
+        return;
+    if (bert->kernels->narrow == NULL)
+        finish_f32(bert, l, layer, first, end, memory, own);
+    else
+        finish_narrow(bert, l, layer, next, first, end, memory, own);
+}
+
+static void run_layer(const fby_bert *bert, const fby_bert_layout *l, uint32_t index,
+                      const uint32_t *starts, uint32_t texts, float *memory)
 {
     const fby_layer_weights *layer = &bert->weights->layers[index];
+    const bool last = index + 1 == bert->config->bert.layers;
     const uint32_t rows = starts[texts];
-    if (bert->kernels->narrow == NULL) {
-        attend(bert, l, layer, starts, texts, memory);
-        feed_forward(bert, l, layer, rows, block, memory);
-        return;
-    }
-    bool last = index + 1 == bert->config->bert.layers;
-    if (index == 0)
-        bert->kernels->narrow->operand(&layer->qkv, memory + l->x, l->ld_hidden, rows,
-                                       (char *)memory + l->x_operand);
-    attend_narrow(bert, l, layer, starts, texts, memory);
-    feed_forward_narrow(bert, l, layer, last ? NULL : &layer[1].qkv, rows, block, memory);
+
+    fby_bert_project(bert, l, layer, 0, rows, memory);
+    for (uint32_t text = 0; text < texts; text++)
+        fby_bert_mix(bert, l, starts[text], starts[text + 1], 0, bert->config->bert.heads, memory,
+                     memory + l->attention);
+    fby_bert_finish_rows(bert, l, layer, last ? NULL : &layer[1].qkv, 0, rows, memory, memory);
 }
 
 fby_status fby_bert_run(const fby_bert *bert, const uint32_t *ids, const uint32_t *starts,
@@ -222,19 +220,21 @@ fby_status fby_bert_run(const fby_bert *bert, const uint32_t *ids, const uint32_
 {
     float *memory = scratch;
     uint32_t rows = starts[texts];
-    layout l = lay_out(bert, rows);
+    fby_bert_layout l = fby_bert_lay_out(bert, rows);
     fby_assert(texts > 0 && starts[0] == 0 && (uintptr_t)scratch % FBY_CACHELINE == 0);
 
-    uint32_t block = block_rows(bert, rows);
-    fby_assert(block <= block_rows_max(bert));
-    fby_status status = embed(bert, ids, starts, texts, memory + l.x);
+    fby_status status = fby_bert_check_ids(bert, ids, starts, texts);
     if (status != FBY_OK)
         return status;
+    fby_bert_embed(bert, ids, starts, texts, 0, rows, memory + l.x);
+    if (bert->kernels->narrow != NULL)
+        bert->kernels->narrow->operand(&bert->weights->layers[0].qkv, memory + l.x, l.ld_hidden,
+                                       rows, (char *)memory + l.x_operand);
     for (uint32_t i = 0; i < bert->config->bert.layers; i++) {
         /* Only a request to stop: nothing is published with it. */
         if (cancel != NULL && atomic_load_explicit(cancel, memory_order_relaxed))
             return fby_error(FBY_ECANCELED, "stopped before layer %u", i);
-        run_layer(bert, &l, i, starts, texts, block, memory);
+        run_layer(bert, &l, i, starts, texts, memory);
     }
     *hidden = memory + l.x;
     return FBY_OK;

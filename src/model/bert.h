@@ -7,6 +7,13 @@
  * text by text, everything else row by row. So a text's bits do not depend on
  * what stands beside it.
  *
+ * A team runs one batch together. No sum is split, so the bits are those of one
+ * thread alone:
+ *     many rows   each member has rows of its own; they meet before and after
+ *                 attention, of which each takes heads
+ *     few rows    each member has output columns of every product, so that the
+ *                 weights are read once by all together; they meet after each
+ *
  * Threads: a pure function of its arguments, each thread with scratch of its
  * own. Nothing allocates.
  */
@@ -17,6 +24,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/team.h"
 #include "model/weights.h"
 
 typedef struct fby_bert {
@@ -37,5 +45,22 @@ size_t fby_bert_scratch(const fby_bert *bert, uint32_t tokens);
 fby_status fby_bert_run(const fby_bert *bert, const uint32_t *ids, const uint32_t *starts,
                         uint32_t texts, void *scratch, const atomic_bool *cancel,
                         const float **hidden);
+
+/* One member of a team that runs a batch. */
+typedef struct fby_bert_member {
+    fby_team *team;
+    uint32_t index;    /* below team->size; 0 reads `cancel` */
+    void *own;         /* scratch of its own, as large as the shared one; member 0's is that */
+    atomic_bool *stop; /* the team's: false before the run */
+} fby_bert_member;
+
+/*
+ * As fby_bert_run(), called by every member with the same arguments, `scratch`
+ * being shared. All return the same status, unless the team is broken: then
+ * FBY_ECANCELED for those that find it so.
+ */
+fby_status fby_bert_run_team(const fby_bert *bert, const uint32_t *ids, const uint32_t *starts,
+                             uint32_t texts, void *scratch, const fby_bert_member *member,
+                             const atomic_bool *cancel, const float **hidden);
 
 #endif

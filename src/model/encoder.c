@@ -177,18 +177,36 @@ size_t fby_encoder_scratch(const fby_encoder *encoder, uint32_t tokens)
            fby_pooling_scratch(&encoder->config);
 }
 
+static void pool(const fby_encoder *encoder, const float *hidden, const uint32_t *starts,
+                 uint32_t texts, void *scratch, float *const *vectors)
+{
+    size_t used = fby_align_up(fby_bert_scratch(&encoder->bert, starts[texts]), FBY_CACHELINE);
+    fby_pooling_run(&encoder->config, &encoder->kernels, &encoder->weights, hidden, starts, texts,
+                    (char *)scratch + used, vectors);
+}
+
 fby_status fby_encoder_run(const fby_encoder *encoder, const uint32_t *ids, const uint32_t *starts,
                            uint32_t texts, void *scratch, float *const *vectors,
                            const atomic_bool *cancel)
 {
     const float *hidden;
     fby_status status = fby_bert_run(&encoder->bert, ids, starts, texts, scratch, cancel, &hidden);
-    if (status != FBY_OK)
-        return status;
-    size_t used = fby_align_up(fby_bert_scratch(&encoder->bert, starts[texts]), FBY_CACHELINE);
-    fby_pooling_run(&encoder->config, &encoder->kernels, &encoder->weights, hidden, starts, texts,
-                    (char *)scratch + used, vectors);
-    return FBY_OK;
+    if (status == FBY_OK)
+        pool(encoder, hidden, starts, texts, scratch, vectors);
+    return status;
+}
+
+fby_status fby_encoder_run_team(const fby_encoder *encoder, const uint32_t *ids,
+                                const uint32_t *starts, uint32_t texts, void *scratch,
+                                const fby_bert_member *member, float *const *vectors,
+                                const atomic_bool *cancel)
+{
+    const float *hidden;
+    fby_status status =
+        fby_bert_run_team(&encoder->bert, ids, starts, texts, scratch, member, cancel, &hidden);
+    if (status == FBY_OK && member->index == 0)
+        pool(encoder, hidden, starts, texts, scratch, vectors);
+    return status;
 }
 
 fby_status fby_encoder_run_rows(const fby_encoder *encoder, const uint32_t *ids, uint32_t tokens,

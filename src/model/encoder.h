@@ -19,6 +19,7 @@
 #include "base/status.h"
 #include "compute/kernels.h"
 #include "forebay/embed.h"
+#include "model/bert.h"
 #include "model/tokenizer.h"
 
 typedef struct fby_encoder fby_encoder;
@@ -64,6 +65,13 @@ size_t fby_encoder_scratch(const fby_encoder *encoder, uint32_t tokens);
 fby_status fby_encoder_run(const fby_encoder *encoder, const uint32_t *ids, const uint32_t *starts,
                            uint32_t texts, void *scratch, float *const *vectors,
                            const atomic_bool *cancel);
+
+/* As fby_encoder_run(), by a team: every member calls it with the same arguments, `scratch` being
+ * shared and member->own as large. Member 0 writes the vectors. */
+fby_status fby_encoder_run_team(const fby_encoder *encoder, const uint32_t *ids,
+                                const uint32_t *starts, uint32_t texts, void *scratch,
+                                const fby_bert_member *member, float *const *vectors,
+                                const atomic_bool *cancel);
 
 /* One text of `tokens` ids: its rows (tokens, hidden) as the last layer gives them, not pooled,
  * one after the other. Otherwise as fby_encoder_run(). */

@@ -357,7 +357,8 @@ static void check_attention(fby_rng *rng, const fby_narrow *table, uint32_t toke
     for (size_t i = 0; i < count; i++)
         qkv[i] = fby_bf16_of(fby_rng_float(rng) * 4.0f);
     memset(scratch.floats, 0xff, scratch.count * sizeof(float));
-    table->attention(qkv, ld, tokens, heads, dim, scale, scratch.floats, out.floats, ldo);
+    table->attention(qkv, qkv + hidden, qkv + 2 * hidden, ld, tokens, heads, dim, scale,
+                     scratch.floats, out.floats, ldo);
     for (uint32_t head = 0; head < heads; head++)
         for (uint32_t query = 0; query < tokens; query += 1 + tokens / 40) {
             attend(qkv + head * dim, ld, tokens, hidden, dim, query, (double)scale, want);

@@ -320,11 +320,10 @@ static void run_head(const head *h)
     }
 }
 
-void fby_avx512_attention_bf16(const uint16_t *qkv, size_t ld, uint32_t tokens, uint32_t heads,
-                               uint32_t head_dim, float scale, void *scratch, float *out,
-                               size_t ldo)
+void fby_avx512_attention_bf16(const uint16_t *q, const uint16_t *k, const uint16_t *v, size_t ld,
+                               uint32_t tokens, uint32_t heads, uint32_t head_dim, float scale,
+                               void *scratch, float *out, size_t ldo)
 {
-    const size_t hidden = (size_t)heads * head_dim;
     uint32_t *keys = scratch;
     uint32_t *values = keys + (size_t)KEYS / 2 * head_dim;
     float *scores = (float *)(values + (size_t)KEYS / 2 * value_columns(head_dim));
@@ -332,9 +331,9 @@ void fby_avx512_attention_bf16(const uint16_t *qkv, size_t ld, uint32_t tokens, 
     float *maximum = (float *)(void *)(weights + TILE * WEIGHT_LD);
     for (size_t i = 0; i < heads; i++) {
         head h = {
-            .q = qkv + i * head_dim,
-            .k = qkv + hidden + i * head_dim,
-            .v = qkv + 2 * hidden + i * head_dim,
+            .q = q + i * head_dim,
+            .k = k + i * head_dim,
+            .v = v + i * head_dim,
             .ld = ld,
             .tokens = tokens,
             .dim = head_dim,

@@ -7,8 +7,8 @@
 #include <stdint.h>
 
 size_t fby_avx512_attention_bf16_scratch(uint32_t tokens, uint32_t head_dim);
-void fby_avx512_attention_bf16(const uint16_t *qkv, size_t ld, uint32_t tokens, uint32_t heads,
-                               uint32_t head_dim, float scale, void *scratch, float *out,
-                               size_t ldo);
+void fby_avx512_attention_bf16(const uint16_t *q, const uint16_t *k, const uint16_t *v, size_t ld,
+                               uint32_t tokens, uint32_t heads, uint32_t head_dim, float scale,
+                               void *scratch, float *out, size_t ldo);
 
 #endif
