@@ -14,6 +14,8 @@
 #include <sys/auxv.h>
 #endif
 
+#include "base/cgroup.h"
+
 static struct {
     bool isa[FBY_ISA_COUNT];
     char model[64];
@@ -114,19 +116,6 @@ static void detect_model(void)
 }
 #endif
 
-/* cgroup v2's quota in processors, rounded up; 0 where there is none. The file says "QUOTA PERIOD"
- * in microseconds, or "max PERIOD". */
-static uint32_t cgroup_quota(void)
-{
-    char text[64], *end;
-    file_text("/sys/fs/cgroup/cpu.max", text, sizeof text);
-    unsigned long long quota = strtoull(text, &end, 10);
-    unsigned long long period = strtoull(end, NULL, 10);
-    if (quota == 0 || period == 0 || quota / period > UINT32_MAX - 1)
-        return 0;
-    return (uint32_t)(quota / period + (quota % period != 0));
-}
-
 static void detect_count(void)
 {
     cpu_set_t set;
@@ -135,7 +124,7 @@ static void detect_count(void)
         cpu.count = (uint32_t)CPU_COUNT(&set);
     else if (sysconf(_SC_NPROCESSORS_ONLN) > 0)
         cpu.count = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN);
-    uint32_t quota = cgroup_quota();
+    uint32_t quota = fby_cgroup_processors();
     if (quota != 0 && quota < cpu.count)
         cpu.count = quota;
 }

@@ -24,8 +24,8 @@ static fby_status make_completions(fby_agent *agent)
 {
     fby_disruptor_options options = FBY_DISRUPTOR_OPTIONS_INIT;
     options.slot_bytes = SLOT;
-    options.capacity = agent->max_events;
-    options.producers = agent->crew->threads > 1 ? FBY_DISRUPTOR_MULTI : FBY_DISRUPTOR_SINGLE;
+    options.capacity = agent->plan->max_events;
+    options.producers = agent->plan->workers > 1 ? FBY_DISRUPTOR_MULTI : FBY_DISRUPTOR_SINGLE;
     options.wait = FBY_WAIT_SPIN; /* the bell wakes the agent, not the ring */
     fby_status status = fby_disruptor_create(&options, &agent->completions);
     return status == FBY_OK
@@ -38,8 +38,8 @@ static fby_status make_pool(fby_agent *agent)
 {
     fby_ring_pool_options options = FBY_RING_POOL_OPTIONS_INIT;
     options.kind = FBY_RING_LOCAL_UNORDERED;
-    options.capacity_bytes = agent->pool_bytes;
-    agent->pool_eighth = agent->pool_bytes / 8;
+    options.capacity_bytes = agent->plan->pool_bytes;
+    agent->pool_eighth = agent->plan->pool_bytes / 8;
     return fby_ring_pool_create(&options, &agent->pool);
 }
 
@@ -82,7 +82,7 @@ void fby_agent_clear(fby_agent *agent)
 
 void *fby_agent_take_own(fby_agent *agent, size_t size)
 {
-    if (size > agent->max_own_bytes || agent->own_bytes > agent->max_own_bytes - size)
+    if (size > agent->plan->large_bytes || agent->own_bytes > agent->plan->large_bytes - size)
         return NULL;
     void *block = malloc(size);
     if (block != NULL)

@@ -22,6 +22,7 @@
 #include "base/status.h"
 #include "forebay/ring_pool.h"
 #include "serve/exchange.h"
+#include "serve/plan.h"
 #include "serve/worker.h"
 
 typedef struct fby_http fby_http;
@@ -36,10 +37,9 @@ struct fby_agent {
     const fby_metrics *all_metrics; /* for /metrics */
     int listen_fd;                  /* the agent's own */
     const char *cert, *key;         /* PEM; NULL: no TLS */
-    size_t pool_bytes;
-    uint64_t batch_tokens, ahead_tokens, max_queued, long_tokens, max_own_bytes;
-    uint32_t max_events, max_long;
-    size_t pool_eighth; /* larger slices are blocks of their own */
+    const fby_serve_plan *plan;
+    uint64_t max_queued; /* tokens; changed by fby_agent_reconfigure() */
+    size_t pool_eighth;  /* larger slices are blocks of their own */
 
     fby_ring_pool *pool;
     uint32_t *scratch_ids;        /* (FBY_SCRATCH_IDS): where a small request is tokenised */
@@ -84,7 +84,7 @@ void fby_agent_stop(fby_agent *agent);
 /* Takes on `config`, which lives as long as the agent, at its next turn. Any thread. */
 void fby_agent_reconfigure(fby_agent *agent, const fby_serve_config *config);
 
-/* Memory of a large request's own, counted against max_own_bytes; NULL: none now. */
+/* Memory of a large request's own, counted against plan->large_bytes; NULL: none now. */
 void *fby_agent_take_own(fby_agent *agent, size_t size);
 /* `size` as it was taken; NULL is fine. */
 void fby_agent_give_own(fby_agent *agent, void *block, size_t size);

@@ -110,8 +110,7 @@ typedef enum fby_refusal {
     FBY_REFUSED_NO_MODEL,       /* 404 */
     FBY_REFUSED_NO_ROUTE,       /* 404 */
     FBY_REFUSED_METHOD,         /* 405 */
-    FBY_REFUSED_TIMEOUT,        /* 408: the request did not arrive in time; 504: it was not done */
-    FBY_REFUSED_SLOW,           /* 504 */
+    FBY_REFUSED_SLOW,           /* 504: not done in time */
     FBY_REFUSED_BODY_TOO_LARGE, /* 413 */
     FBY_REFUSED_OVERLOADED,     /* 429 */
     FBY_REFUSED_RATE,           /* 429: the key's own limit */

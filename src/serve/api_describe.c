@@ -45,10 +45,10 @@ static void put_model(fby_sink *sink, const fby_api *api, const fby_served *serv
     fby_sink_text(sink, "]}}");
 }
 
-bool fby_openai_models(const fby_request *request)
+bool fby_openai_models(const fby_api_request *request)
 {
     const fby_api *api = request->api;
-    fby_sink sink = fby_request_body(request);
+    fby_sink sink = fby_api_request_body(request);
 
     fby_sink_text(&sink, "{\"object\":\"list\",\"data\":[");
     for (uint32_t i = 0; i < api->served_count; i++) {
@@ -57,7 +57,7 @@ bool fby_openai_models(const fby_request *request)
         put_model(&sink, api, &api->served[i]);
     }
     fby_sink_text(&sink, "]}");
-    return fby_request_answer(request, &sink);
+    return fby_api_request_answer(request, &sink);
 }
 
 /* The words of TEI's `Pool` and of its `DType`. */
@@ -71,12 +71,12 @@ static const char *tei_dtype(const char *precision)
     return strcmp(precision, "f32") == 0 ? "float32" : precision;
 }
 
-bool fby_tei_info(const fby_request *request)
+bool fby_tei_info(const fby_api_request *request)
 {
     const fby_api *api = request->api;
     const fby_served *served = &api->served[0];
     size_t batch = api->limits.max_client_batch;
-    fby_sink sink = fby_request_body(request);
+    fby_sink sink = fby_api_request_body(request);
 
     put_text(&sink, "{\"model_id\":", served->path);
     put_text(&sink, ",\"model_sha\":null,\"model_dtype\":", tei_dtype(served->precision));
@@ -92,5 +92,5 @@ bool fby_tei_info(const fby_request *request)
     put_number(&sink, ",\"tokenization_workers\":", api->workers);
     put_text(&sink, ",\"version\":", FBY_VERSION);
     fby_sink_text(&sink, ",\"sha\":null,\"docker_label\":null}");
-    return fby_request_answer(request, &sink);
+    return fby_api_request_answer(request, &sink);
 }

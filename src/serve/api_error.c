@@ -36,8 +36,6 @@ static const struct {
                               "Validation"},
     [FBY_REFUSED_METHOD] = {"method", 405, 0, 0, "method_not_allowed", "invalid_request_error",
                             "Validation"},
-    [FBY_REFUSED_TIMEOUT] = {"timeout", 408, 0, 0, "request_timeout", "invalid_request_error",
-                             "Validation"},
     [FBY_REFUSED_SLOW] = {"slow", 504, 0, 0, "deadline_exceeded", "server_error", "Backend"},
     [FBY_REFUSED_BODY_TOO_LARGE] = {"body_too_large", 413, 0, 0, "body_too_large",
                                     "invalid_request_error", "Validation"},

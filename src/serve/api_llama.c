@@ -3,7 +3,7 @@
 #include "serve/api_request.h"
 
 /* By Euclid or not at all: what that server's other norms give is no embedding of ours. */
-static bool read_normalize(const fby_request *request)
+static bool read_normalize(const fby_api_request *request)
 {
     enum { NONE = -1, EUCLID = 2 };
     const json_t *value = fby_member(request->root, "embd_normalize");
@@ -15,7 +15,7 @@ static bool read_normalize(const fby_request *request)
     return true;
 }
 
-bool fby_llama_embedding(const fby_request *request)
+bool fby_llama_embedding(const fby_api_request *request)
 {
     static const char *const known[] = {"content", "input", "model", "embd_normalize", NULL};
     const json_t *content = fby_member(request->root, "content");
@@ -28,18 +28,18 @@ bool fby_llama_embedding(const fby_request *request)
     };
 
     if (!fby_member_string(request, request->root, "model", &model) ||
-        !fby_request_model(request, model))
+        !fby_api_request_model(request, model))
         return false;
-    fby_request_defaults(request);
+    fby_api_request_defaults(request);
     if (content == NULL)
         content = fby_member(request->root, "input");
     if (content == NULL)
         return fby_refuse(request->error, FBY_REFUSED_BAD_FIELD, "content",
                           "\"input\" or \"content\" must be provided");
-    if (!read_normalize(request) || !fby_request_prompt(request, "prompt", NULL) ||
-        !fby_request_texts(request, content, &rule))
+    if (!read_normalize(request) || !fby_api_request_prompt(request, "prompt", NULL) ||
+        !fby_api_request_texts(request, content, &rule))
         return false;
     request->call->kind = FBY_CALL_EMBED;
-    fby_request_ignored(request, known);
+    fby_api_request_ignored(request, known);
     return true;
 }

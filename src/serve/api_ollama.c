@@ -6,7 +6,7 @@
 #include "serve/api_request.h"
 
 /* Names may end in ":latest", as that server completes them. */
-static bool read_model(const fby_request *request)
+static bool read_model(const fby_api_request *request)
 {
     static const char tag[] = ":latest";
     const char *name;
@@ -15,18 +15,18 @@ static bool read_model(const fby_request *request)
     if (!fby_member_string(request, request->root, "model", &name))
         return false;
     size_t size = name == NULL ? 0 : strlen(name), tag_size = sizeof tag - 1;
-    if (fby_request_model(request, name))
+    if (fby_api_request_model(request, name))
         return true;
     if (size <= tag_size || size - tag_size >= sizeof bare ||
         strcmp(name + size - tag_size, tag) != 0)
         return false;
     memcpy(bare, name, size - tag_size);
     bare[size - tag_size] = '\0';
-    return fby_request_model(request, bare);
+    return fby_api_request_model(request, bare);
 }
 
 /* More dimensions than there are is no fault there. */
-static bool read_dimensions(const fby_request *request)
+static bool read_dimensions(const fby_api_request *request)
 {
     fby_call *call = request->call;
     uint32_t wanted, all = call->served->info.dim;
@@ -37,14 +37,14 @@ static bool read_dimensions(const fby_request *request)
     return true;
 }
 
-static bool answer_nothing(const fby_request *request)
+static bool answer_nothing(const fby_api_request *request)
 {
     const char *name = request->call->served->name;
-    fby_sink sink = fby_request_body(request);
+    fby_sink sink = fby_api_request_body(request);
     fby_sink_text(&sink, "{\"model\":");
     fby_sink_string(&sink, name, strlen(name));
     fby_sink_text(&sink, ",\"embeddings\":[]}");
-    return fby_request_answer(request, &sink);
+    return fby_api_request_answer(request, &sink);
 }
 
 /* An empty string is no text; in a list it is one. */
@@ -55,7 +55,7 @@ static bool has_texts(const json_t *input)
                : input != NULL && (!json_is_string(input) || json_string_length(input) > 0);
 }
 
-bool fby_ollama_embed(const fby_request *request)
+bool fby_ollama_embed(const fby_api_request *request)
 {
     static const char *const known[] = {"model",   "input",      "truncate", "dimensions",
                                         "options", "keep_alive", NULL};
@@ -69,14 +69,14 @@ bool fby_ollama_embed(const fby_request *request)
 
     if (!read_model(request))
         return false;
-    fby_request_defaults(request);
-    fby_request_ignored(request, known);
+    fby_api_request_defaults(request);
+    fby_api_request_ignored(request, known);
     if (!fby_member_bool(request, request->root, "truncate", request->call->truncate,
                          &request->call->truncate) ||
-        !read_dimensions(request) || !fby_request_prompt(request, "prompt", NULL))
+        !read_dimensions(request) || !fby_api_request_prompt(request, "prompt", NULL))
         return false;
     if (!has_texts(input))
         return answer_nothing(request);
     request->call->kind = FBY_CALL_EMBED;
-    return fby_request_texts(request, input, &rule);
+    return fby_api_request_texts(request, input, &rule);
 }

@@ -12,7 +12,7 @@ static const char *const known[] = {"input",       "model",      "encoding_forma
                                     "prompt_name", "input_type", "embedding_types", "return_meta",
                                     NULL};
 
-static bool read_dimensions(const fby_request *request)
+static bool read_dimensions(const fby_api_request *request)
 {
     fby_call *call = request->call;
     uint32_t most = call->served->info.dim;
@@ -30,7 +30,7 @@ static const char *const type_words[] = {"float",  "base64",  "int8", "uint8",
 _Static_assert(FBY_TYPE_UBINARY == 1 << 5, "the words' indices are the types' bits");
 
 /* `embedding_types` where it is given: a word or a list of them; else `encoding_format`. */
-static bool read_types(const fby_request *request)
+static bool read_types(const fby_api_request *request)
 {
     static const char *const formats[] = {"float", "base64", NULL};
     const json_t *types = fby_member(request->root, "embedding_types");
@@ -60,7 +60,7 @@ static bool read_types(const fby_request *request)
                       "ubinary");
 }
 
-static bool read_prompt(const fby_request *request)
+static bool read_prompt(const fby_api_request *request)
 {
     static const char *const inputs[] = {"query", "passage", "document", NULL};
     const char *name;
@@ -74,10 +74,10 @@ static bool read_prompt(const fby_request *request)
                           "`input_type` and `prompt_name` say the same: give one of them");
     if (input >= 0)
         name = input == 0 ? "query" : "document";
-    return fby_request_prompt(request, input >= 0 ? "input_type" : "prompt_name", name);
+    return fby_api_request_prompt(request, input >= 0 ? "input_type" : "prompt_name", name);
 }
 
-static bool read_options(const fby_request *request)
+static bool read_options(const fby_api_request *request)
 {
     static const char *const sides[] = {"right", "left", NULL};
     fby_call *call = request->call;
@@ -98,7 +98,7 @@ static bool read_options(const fby_request *request)
 }
 
 /* Token ids are used as they are: a prompt that was asked for would be left out. */
-static bool check_prompted_ids(const fby_request *request)
+static bool check_prompted_ids(const fby_api_request *request)
 {
     const fby_call *call = request->call;
     bool asked = fby_member(request->root, "prompt_name") != NULL ||
@@ -110,7 +110,7 @@ static bool check_prompted_ids(const fby_request *request)
     return true;
 }
 
-bool fby_openai_embeddings(const fby_request *request)
+bool fby_openai_embeddings(const fby_api_request *request)
 {
     const char *model;
     fby_texts_rule rule = {
@@ -120,15 +120,15 @@ bool fby_openai_embeddings(const fby_request *request)
     };
 
     if (!fby_member_string(request, request->root, "model", &model) ||
-        !fby_request_model(request, model))
+        !fby_api_request_model(request, model))
         return false;
-    fby_request_defaults(request);
+    fby_api_request_defaults(request);
     if (!read_dimensions(request) || !read_types(request) || !read_options(request) ||
         !read_prompt(request) ||
-        !fby_request_texts(request, fby_member(request->root, "input"), &rule) ||
+        !fby_api_request_texts(request, fby_member(request->root, "input"), &rule) ||
         !check_prompted_ids(request))
         return false;
     request->call->kind = FBY_CALL_EMBED;
-    fby_request_ignored(request, known);
+    fby_api_request_ignored(request, known);
     return true;
 }

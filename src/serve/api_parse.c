@@ -5,7 +5,7 @@
 #include "serve/api_request.h"
 
 /* Where dialects share a path, the keys decide. */
-static void choose_dialect(const fby_request *request)
+static void choose_dialect(const fby_api_request *request)
 {
     fby_call *call = request->call;
     if (call->operation != FBY_OP_SHARED)
@@ -33,7 +33,7 @@ static fby_json_limits limits_of(const fby_api *api)
                              .containers = texts + BESIDES};
 }
 
-static bool read_body(const char *body, size_t size, fby_request *request)
+static bool read_body(const char *body, size_t size, fby_api_request *request)
 {
     fby_json_limits limits = limits_of(request->api);
     json_t *root;
@@ -50,7 +50,7 @@ static bool read_body(const char *body, size_t size, fby_request *request)
 bool fby_api_parse(const fby_api *api, const fby_route *route, const char *body, size_t size,
                    fby_arena *arena, fby_call *call, fby_api_error *error)
 {
-    static bool (*const read[FBY_OPERATIONS])(const fby_request *) = {
+    static bool (*const read[FBY_OPERATIONS])(const fby_api_request *) = {
         [FBY_OP_OPENAI] = fby_openai_embeddings,
         [FBY_OP_MODELS] = fby_openai_models,
         [FBY_OP_EMBED] = fby_tei_embed,
@@ -65,7 +65,7 @@ bool fby_api_parse(const fby_api *api, const fby_route *route, const char *body,
         [FBY_OP_OLLAMA] = fby_ollama_embed,
         [FBY_OP_LLAMA] = fby_llama_embedding,
     };
-    fby_request request = {.api = api, .arena = arena, .call = call, .error = error};
+    fby_api_request request = {.api = api, .arena = arena, .call = call, .error = error};
 
     fby_assert(route->kind == FBY_ROUTE_API && api->served_count > 0);
     *call = (fby_call){.api = api,

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-void *fby_request_take(const fby_request *request, size_t count, size_t size)
+void *fby_api_request_take(const fby_api_request *request, size_t count, size_t size)
 {
     size_t bytes;
     void *piece = fby_mul_size(count, size, &bytes) ? fby_arena_take(request->arena, bytes) : NULL;
@@ -21,7 +21,7 @@ const json_t *fby_member(const json_t *object, const char *key)
     return json_is_null(value) ? NULL : value;
 }
 
-bool fby_member_bool(const fby_request *request, const json_t *object, const char *key,
+bool fby_member_bool(const fby_api_request *request, const json_t *object, const char *key,
                      bool otherwise, bool *value)
 {
     const json_t *found = fby_member(object, key);
@@ -32,7 +32,7 @@ bool fby_member_bool(const fby_request *request, const json_t *object, const cha
     return true;
 }
 
-bool fby_member_number(const fby_request *request, const json_t *object, const char *key,
+bool fby_member_number(const fby_api_request *request, const json_t *object, const char *key,
                        uint32_t otherwise, uint32_t *value)
 {
     const json_t *found = fby_member(object, key);
@@ -44,7 +44,7 @@ bool fby_member_number(const fby_request *request, const json_t *object, const c
     return true;
 }
 
-bool fby_member_string(const fby_request *request, const json_t *object, const char *key,
+bool fby_member_string(const fby_api_request *request, const json_t *object, const char *key,
                        const char **value)
 {
     const json_t *found = fby_member(object, key);
@@ -64,7 +64,7 @@ static void name_words(const char *const *words, char *text, size_t size)
     }
 }
 
-bool fby_member_choice(const fby_request *request, const json_t *object, const char *key,
+bool fby_member_choice(const fby_api_request *request, const json_t *object, const char *key,
                        const char *const *words, int otherwise, int *choice)
 {
     const json_t *found = fby_member(object, key);
@@ -101,7 +101,7 @@ static size_t copy_name(char *to, const char *key, size_t size)
     return size;
 }
 
-void fby_request_ignored(const fby_request *request, const char *const *known)
+void fby_api_request_ignored(const fby_api_request *request, const char *const *known)
 {
     enum { NAME_MAX_SHOWN = 32, ENOUGH = sizeof request->call->ignored - NAME_MAX_SHOWN - 8 };
     char *text = request->call->ignored;
@@ -127,7 +127,7 @@ void fby_request_ignored(const fby_request *request, const char *const *known)
     text[used] = '\0';
 }
 
-bool fby_request_model(const fby_request *request, const char *name)
+bool fby_api_request_model(const fby_api_request *request, const char *name)
 {
     const fby_api *api = request->api;
     for (uint32_t i = 0; i < api->served_count; i++) {
@@ -142,13 +142,13 @@ bool fby_request_model(const fby_request *request, const char *name)
         }
     }
     if (api->unknown_model_accepted)
-        return fby_request_model(request, NULL);
+        return fby_api_request_model(request, NULL);
     return fby_refuse(request->error, FBY_REFUSED_NO_MODEL, "model",
                       "The model `%.128s` does not exist; `%.128s`%s is served here", name,
                       api->served[0].name, api->served_count > 1 ? " among others" : "");
 }
 
-bool fby_request_prompt(const fby_request *request, const char *param, const char *name)
+bool fby_api_request_prompt(const fby_api_request *request, const char *param, const char *name)
 {
     fby_call *call = request->call;
     fby_status status =
@@ -159,7 +159,7 @@ bool fby_request_prompt(const fby_request *request, const char *param, const cha
                       fby_last_error());
 }
 
-void fby_request_defaults(const fby_request *request)
+void fby_api_request_defaults(const fby_api_request *request)
 {
     fby_call *call = request->call;
     const fby_encoder_info *info = &call->served->info;
@@ -173,13 +173,13 @@ void fby_request_defaults(const fby_request *request)
     call->types = FBY_TYPE_FLOAT;
 }
 
-fby_sink fby_request_body(const fby_request *request)
+fby_sink fby_api_request_body(const fby_api_request *request)
 {
     fby_arena *arena = request->arena;
     return (fby_sink){arena->bytes + arena->used, arena->bytes + arena->size, false};
 }
 
-bool fby_request_answer(const fby_request *request, const fby_sink *sink)
+bool fby_api_request_answer(const fby_api_request *request, const fby_sink *sink)
 {
     char *body = request->arena->bytes + request->arena->used;
     if (sink->full)

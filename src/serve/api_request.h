@@ -33,40 +33,40 @@ typedef enum fby_operation {
     FBY_OPERATIONS /* their number */
 } fby_operation;
 
-typedef struct fby_request {
+typedef struct fby_api_request {
     const fby_api *api;
     fby_arena *arena;
     fby_call *call;
     fby_api_error *error;
     const json_t *root; /* the body, an object; NULL for GET */
-} fby_request;
+} fby_api_request;
 
-static inline const fby_tokenizer *fby_request_tokenizer(const fby_request *request)
+static inline const fby_tokenizer *fby_api_request_tokenizer(const fby_api_request *request)
 {
     return fby_encoder_tokenizer(request->call->served->encoder);
 }
 
 /* `size` bytes for `count` elements, from the arena. */
-void *fby_request_take(const fby_request *request, size_t count, size_t size);
+void *fby_api_request_take(const fby_api_request *request, size_t count, size_t size);
 
 /* ---- members ---- */
 
 /* NULL for a missing member and for null. */
 const json_t *fby_member(const json_t *object, const char *key);
-bool fby_member_bool(const fby_request *request, const json_t *object, const char *key,
+bool fby_member_bool(const fby_api_request *request, const json_t *object, const char *key,
                      bool otherwise, bool *value);
 /* A whole number from 0 to UINT32_MAX. */
-bool fby_member_number(const fby_request *request, const json_t *object, const char *key,
+bool fby_member_number(const fby_api_request *request, const json_t *object, const char *key,
                        uint32_t otherwise, uint32_t *value);
 /* Without a NUL inside; NULL if missing. */
-bool fby_member_string(const fby_request *request, const json_t *object, const char *key,
+bool fby_member_string(const fby_api_request *request, const json_t *object, const char *key,
                        const char **value);
 /* One of `words`, which NULL ends; `*choice` is its index, `otherwise` if it is missing. */
-bool fby_member_choice(const fby_request *request, const json_t *object, const char *key,
+bool fby_member_choice(const fby_api_request *request, const json_t *object, const char *key,
                        const char *const *words, int otherwise, int *choice);
 
 /* Names the root's members that are not among `known` (which NULL ends) in call->ignored. */
-void fby_request_ignored(const fby_request *request, const char *const *known);
+void fby_api_request_ignored(const fby_api_request *request, const char *const *known);
 
 /* ---- texts ---- */
 
@@ -87,52 +87,54 @@ typedef struct fby_texts_rule {
 
 /* A text or a list of them into call->texts, count and single. After the served model and the
  * prompt are known. */
-bool fby_request_texts(const fby_request *request, const json_t *value, const fby_texts_rule *rule);
+bool fby_api_request_texts(const fby_api_request *request, const json_t *value,
+                           const fby_texts_rule *rule);
 
 /* One of them, a string or token ids. */
-bool fby_request_text(const fby_request *request, const json_t *value, const fby_texts_rule *rule,
-                      fby_api_text *text);
+bool fby_api_request_text(const fby_api_request *request, const json_t *value,
+                          const fby_texts_rule *rule, fby_api_text *text);
 /* A list of whole numbers below `below`. */
-bool fby_request_ids(const fby_request *request, const json_t *value, const char *key,
-                     uint32_t below, fby_api_text *text);
+bool fby_api_request_ids(const fby_api_request *request, const json_t *value, const char *key,
+                         uint32_t below, fby_api_text *text);
 /* Ids become the text that they were made of. */
-bool fby_request_decode(const fby_request *request, fby_api_text *text, bool skip_special);
+bool fby_api_request_decode(const fby_api_request *request, fby_api_text *text, bool skip_special);
 size_t fby_utf8_characters(const char *bytes, size_t size);
-bool fby_refuse_text_count(const fby_request *request, const fby_texts_rule *rule, size_t count);
+bool fby_refuse_text_count(const fby_api_request *request, const fby_texts_rule *rule,
+                           size_t count);
 
 /* ---- the rest of a call ---- */
 
 /* By `name`; the first for NULL. */
-bool fby_request_model(const fby_request *request, const char *name);
+bool fby_api_request_model(const fby_api_request *request, const char *name);
 /* The prompt by `name`; the model's own for NULL. */
-bool fby_request_prompt(const fby_request *request, const char *param, const char *name);
+bool fby_api_request_prompt(const fby_api_request *request, const char *param, const char *name);
 /* What a vector is where nobody says: as long as the model makes it, of length 1. */
-void fby_request_defaults(const fby_request *request);
+void fby_api_request_defaults(const fby_api_request *request);
 
 /* What TEI's requests share: the batch's limit, and `prompt_name` of `object` (NULL: none). */
-fby_texts_rule fby_tei_texts_rule(const fby_request *request, const char *key);
-bool fby_tei_prompt(const fby_request *request, const json_t *object, fby_texts_rule *rule);
+fby_texts_rule fby_tei_texts_rule(const fby_api_request *request, const char *key);
+bool fby_tei_prompt(const fby_api_request *request, const json_t *object, fby_texts_rule *rule);
 
 /* A whole answer, written to what is left of the arena, whose next piece it becomes. */
-fby_sink fby_request_body(const fby_request *request);
-bool fby_request_answer(const fby_request *request, const fby_sink *sink);
+fby_sink fby_api_request_body(const fby_api_request *request);
+bool fby_api_request_answer(const fby_api_request *request, const fby_sink *sink);
 
 /* ---- dialects ---- */
 
-bool fby_openai_embeddings(const fby_request *request);
-bool fby_openai_models(const fby_request *request);
+bool fby_openai_embeddings(const fby_api_request *request);
+bool fby_openai_models(const fby_api_request *request);
 
-bool fby_tei_embed(const fby_request *request);
-bool fby_tei_embed_all(const fby_request *request);
-bool fby_tei_similarity(const fby_request *request);
-bool fby_tei_tokenize(const fby_request *request);
-bool fby_tei_decode(const fby_request *request);
-bool fby_tei_info(const fby_request *request);
-bool fby_tei_embed_sparse(const fby_request *request);
-bool fby_tei_rerank(const fby_request *request);
-bool fby_tei_predict(const fby_request *request);
+bool fby_tei_embed(const fby_api_request *request);
+bool fby_tei_embed_all(const fby_api_request *request);
+bool fby_tei_similarity(const fby_api_request *request);
+bool fby_tei_tokenize(const fby_api_request *request);
+bool fby_tei_decode(const fby_api_request *request);
+bool fby_tei_info(const fby_api_request *request);
+bool fby_tei_embed_sparse(const fby_api_request *request);
+bool fby_tei_rerank(const fby_api_request *request);
+bool fby_tei_predict(const fby_api_request *request);
 
-bool fby_ollama_embed(const fby_request *request);
-bool fby_llama_embedding(const fby_request *request);
+bool fby_ollama_embed(const fby_api_request *request);
+bool fby_llama_embedding(const fby_api_request *request);
 
 #endif

@@ -5,7 +5,7 @@
  */
 #include "serve/api_request.h"
 
-fby_texts_rule fby_tei_texts_rule(const fby_request *request, const char *key)
+fby_texts_rule fby_tei_texts_rule(const fby_api_request *request, const char *key)
 {
     const fby_api_limits *limits = &request->api->limits;
     size_t most = limits->max_client_batch != 0 ? limits->max_client_batch : limits->max_texts;
@@ -13,17 +13,17 @@ fby_texts_rule fby_tei_texts_rule(const fby_request *request, const char *key)
         .key = key, .ids = FBY_IDS_TEXT, .max_texts = (uint32_t)fby_min_size(most, UINT32_MAX)};
 }
 
-bool fby_tei_prompt(const fby_request *request, const json_t *object, fby_texts_rule *rule)
+bool fby_tei_prompt(const fby_api_request *request, const json_t *object, fby_texts_rule *rule)
 {
     const char *name;
     if (!fby_member_string(request, object, "prompt_name", &name) ||
-        !fby_request_prompt(request, "prompt_name", name))
+        !fby_api_request_prompt(request, "prompt_name", name))
         return false;
     rule->prompted = name != NULL || request->call->prompt_size > 0;
     return true;
 }
 
-static bool read_truncation(const fby_request *request, const json_t *object)
+static bool read_truncation(const fby_api_request *request, const json_t *object)
 {
     static const char *const sides[] = {"Right", "right", "Left", "left", NULL};
     fby_call *call = request->call;
@@ -36,7 +36,7 @@ static bool read_truncation(const fby_request *request, const json_t *object)
     return true;
 }
 
-static bool read_dimensions(const fby_request *request)
+static bool read_dimensions(const fby_api_request *request)
 {
     fby_call *call = request->call;
     if (!fby_member_number(request, request->root, "dimensions", call->dimensions,
@@ -52,48 +52,49 @@ static bool read_dimensions(const fby_request *request)
     return true;
 }
 
-bool fby_tei_embed(const fby_request *request)
+bool fby_tei_embed(const fby_api_request *request)
 {
     static const char *const known[] = {"inputs",      "truncate",  "truncation_direction",
                                         "prompt_name", "normalize", "dimensions",
                                         NULL};
     fby_texts_rule rule = fby_tei_texts_rule(request, "inputs");
 
-    if (!fby_request_model(request, NULL))
+    if (!fby_api_request_model(request, NULL))
         return false;
-    fby_request_defaults(request);
+    fby_api_request_defaults(request);
     if (!read_truncation(request, request->root) ||
         !fby_tei_prompt(request, request->root, &rule) || !read_dimensions(request) ||
         !fby_member_bool(request, request->root, "normalize", true, &request->call->normalize) ||
-        !fby_request_texts(request, fby_member(request->root, "inputs"), &rule))
+        !fby_api_request_texts(request, fby_member(request->root, "inputs"), &rule))
         return false;
     request->call->kind = FBY_CALL_EMBED;
-    fby_request_ignored(request, known);
+    fby_api_request_ignored(request, known);
     return true;
 }
 
-bool fby_tei_embed_all(const fby_request *request)
+bool fby_tei_embed_all(const fby_api_request *request)
 {
     static const char *const known[] = {"inputs", "truncate", "truncation_direction", "prompt_name",
                                         NULL};
     fby_texts_rule rule = fby_tei_texts_rule(request, "inputs");
 
-    if (!fby_request_model(request, NULL))
+    if (!fby_api_request_model(request, NULL))
         return false;
-    fby_request_defaults(request);
+    fby_api_request_defaults(request);
     request->call->dimensions = request->call->served->info.hidden;
     request->call->normalize = false;
     if (!read_truncation(request, request->root) ||
         !fby_tei_prompt(request, request->root, &rule) ||
-        !fby_request_texts(request, fby_member(request->root, "inputs"), &rule))
+        !fby_api_request_texts(request, fby_member(request->root, "inputs"), &rule))
         return false;
     request->call->kind = FBY_CALL_TOKENS;
-    fby_request_ignored(request, known);
+    fby_api_request_ignored(request, known);
     return true;
 }
 
 /* The source sentence, then those it is compared with. */
-static bool read_sentences(const fby_request *request, const json_t *inputs, fby_texts_rule rule)
+static bool read_sentences(const fby_api_request *request, const json_t *inputs,
+                           fby_texts_rule rule)
 {
     const json_t *source = fby_member(inputs, "source_sentence");
     const json_t *list = fby_member(inputs, "sentences");
@@ -109,19 +110,19 @@ static bool read_sentences(const fby_request *request, const json_t *inputs, fby
     if (count + 1 > rule.max_texts)
         return fby_refuse_text_count(request, &rule, count + 1);
     rule.ids = FBY_IDS_NEVER;
-    fby_api_text *texts = fby_request_take(request, count + 1, sizeof *texts);
+    fby_api_text *texts = fby_api_request_take(request, count + 1, sizeof *texts);
     if (texts == NULL)
         return false;
     for (size_t i = 0; i <= count; i++)
-        if (!fby_request_text(request, i == 0 ? source : json_array_get(list, i - 1), &rule,
-                              &texts[i]))
+        if (!fby_api_request_text(request, i == 0 ? source : json_array_get(list, i - 1), &rule,
+                                  &texts[i]))
             return false;
     request->call->texts = texts;
     request->call->count = (uint32_t)count + 1;
     return true;
 }
 
-bool fby_tei_similarity(const fby_request *request)
+bool fby_tei_similarity(const fby_api_request *request)
 {
     static const char *const known[] = {"inputs", "parameters", NULL};
     const json_t *parameters = fby_member(request->root, "parameters");
@@ -129,32 +130,32 @@ bool fby_tei_similarity(const fby_request *request)
     if (parameters != NULL && !json_is_object(parameters))
         return fby_refuse(request->error, FBY_REFUSED_BAD_FIELD, "parameters",
                           "`parameters` must be an object");
-    if (!fby_request_model(request, NULL))
+    if (!fby_api_request_model(request, NULL))
         return false;
-    fby_request_defaults(request);
+    fby_api_request_defaults(request);
     request->call->normalize = false; /* the cosine does */
     fby_texts_rule rule = fby_tei_texts_rule(request, "inputs");
     if (!read_truncation(request, parameters) || !fby_tei_prompt(request, parameters, &rule) ||
         !read_sentences(request, fby_member(request->root, "inputs"), rule))
         return false;
     request->call->kind = FBY_CALL_EMBED;
-    fby_request_ignored(request, known);
+    fby_api_request_ignored(request, known);
     return true;
 }
 
-bool fby_tei_embed_sparse(const fby_request *request)
+bool fby_tei_embed_sparse(const fby_api_request *request)
 {
     return fby_refuse(request->error, FBY_REFUSED_NO_HEAD, NULL,
                       "Backend error: Model is not an embedding model with SPLADE pooling");
 }
 
-bool fby_tei_rerank(const fby_request *request)
+bool fby_tei_rerank(const fby_api_request *request)
 {
     return fby_refuse(request->error, FBY_REFUSED_NO_HEAD, NULL,
                       "Backend error: model is not a re-ranker model");
 }
 
-bool fby_tei_predict(const fby_request *request)
+bool fby_tei_predict(const fby_api_request *request)
 {
     return fby_refuse(request->error, FBY_REFUSED_NO_HEAD, NULL,
                       "Backend error: Model is not a classifier model");

@@ -12,14 +12,14 @@ size_t fby_utf8_characters(const char *bytes, size_t size)
     return count;
 }
 
-static bool refuse_type(const fby_request *request, const fby_texts_rule *rule)
+static bool refuse_type(const fby_api_request *request, const fby_texts_rule *rule)
 {
     return fby_refuse(
         request->error, FBY_REFUSED_BAD_FIELD, rule->key, "`%s` must be a string%s", rule->key,
         rule->ids == FBY_IDS_NEVER ? " or a list of strings" : ", a list of strings or token ids");
 }
 
-static bool refuse_foreign_ids(const fby_request *request, const char *key)
+static bool refuse_foreign_ids(const fby_api_request *request, const char *key)
 {
     return fby_refuse(
         request->error, FBY_REFUSED_TOKEN_IDS, key,
@@ -30,7 +30,7 @@ static bool refuse_foreign_ids(const fby_request *request, const char *key)
         key);
 }
 
-static bool refuse_empty(const fby_request *request, const char *key)
+static bool refuse_empty(const fby_api_request *request, const char *key)
 {
     return fby_refuse(request->error, FBY_REFUSED_EMPTY, key,
                       request->call->dialect == FBY_DIALECT_TEI
@@ -39,8 +39,8 @@ static bool refuse_empty(const fby_request *request, const char *key)
                       key);
 }
 
-static bool read_string(const fby_request *request, const json_t *value, const fby_texts_rule *rule,
-                        fby_api_text *text)
+static bool read_string(const fby_api_request *request, const json_t *value,
+                        const fby_texts_rule *rule, fby_api_text *text)
 {
     size_t size = json_string_length(value), most = request->api->limits.max_text_bytes;
 
@@ -55,11 +55,11 @@ static bool read_string(const fby_request *request, const json_t *value, const f
     return true;
 }
 
-bool fby_request_ids(const fby_request *request, const json_t *value, const char *key,
-                     uint32_t below, fby_api_text *text)
+bool fby_api_request_ids(const fby_api_request *request, const json_t *value, const char *key,
+                         uint32_t below, fby_api_text *text)
 {
     size_t count = json_array_size(value);
-    uint32_t *ids = fby_request_take(request, count, sizeof *ids);
+    uint32_t *ids = fby_api_request_take(request, count, sizeof *ids);
 
     if (ids == NULL)
         return false;
@@ -81,11 +81,11 @@ bool fby_request_ids(const fby_request *request, const json_t *value, const char
     return true;
 }
 
-bool fby_request_decode(const fby_request *request, fby_api_text *text, bool skip_special)
+bool fby_api_request_decode(const fby_api_request *request, fby_api_text *text, bool skip_special)
 {
-    const fby_tokenizer *tokenizer = fby_request_tokenizer(request);
+    const fby_tokenizer *tokenizer = fby_api_request_tokenizer(request);
     size_t size = fby_tokenizer_decode(tokenizer, text->ids, text->id_count, skip_special, NULL, 0);
-    char *bytes = fby_request_take(request, size, 1);
+    char *bytes = fby_api_request_take(request, size, 1);
 
     if (bytes == NULL)
         return false;
@@ -96,10 +96,11 @@ bool fby_request_decode(const fby_request *request, fby_api_text *text, bool ski
 
 /* As TEI's tokenize_input(): behind a prompt they are text like any other; alone, the special
  * tokens are those that the ids have. */
-static bool ids_to_text(const fby_request *request, const fby_texts_rule *rule, fby_api_text *text)
+static bool ids_to_text(const fby_api_request *request, const fby_texts_rule *rule,
+                        fby_api_text *text)
 {
     request->call->characters += text->id_count;
-    if (!fby_request_decode(request, text, rule->prompted))
+    if (!fby_api_request_decode(request, text, rule->prompted))
         return false;
     if (text->size == 0)
         return refuse_empty(request, rule->key);
@@ -107,7 +108,7 @@ static bool ids_to_text(const fby_request *request, const fby_texts_rule *rule, 
     return true;
 }
 
-static bool read_list_of_ids(const fby_request *request, const json_t *value,
+static bool read_list_of_ids(const fby_api_request *request, const json_t *value,
                              const fby_texts_rule *rule, fby_api_text *text)
 {
     uint32_t below = UINT32_MAX;
@@ -118,14 +119,14 @@ static bool read_list_of_ids(const fby_request *request, const json_t *value,
     if (rule->ids == FBY_IDS_FOREIGN)
         return refuse_foreign_ids(request, rule->key);
     if (rule->ids == FBY_IDS_OWN)
-        below = fby_tokenizer_vocabulary(fby_request_tokenizer(request));
-    if (!fby_request_ids(request, value, rule->key, below, text))
+        below = fby_tokenizer_vocabulary(fby_api_request_tokenizer(request));
+    if (!fby_api_request_ids(request, value, rule->key, below, text))
         return false;
     return rule->ids == FBY_IDS_OWN || ids_to_text(request, rule, text);
 }
 
-bool fby_request_text(const fby_request *request, const json_t *value, const fby_texts_rule *rule,
-                      fby_api_text *text)
+bool fby_api_request_text(const fby_api_request *request, const json_t *value,
+                          const fby_texts_rule *rule, fby_api_text *text)
 {
     if (json_is_string(value))
         return read_string(request, value, rule, text);
@@ -136,7 +137,7 @@ bool fby_request_text(const fby_request *request, const json_t *value, const fby
     return refuse_type(request, rule);
 }
 
-bool fby_refuse_text_count(const fby_request *request, const fby_texts_rule *rule, size_t count)
+bool fby_refuse_text_count(const fby_api_request *request, const fby_texts_rule *rule, size_t count)
 {
     if (request->call->dialect == FBY_DIALECT_TEI)
         return fby_refuse(request->error, FBY_REFUSED_TOO_MANY, rule->key,
@@ -146,7 +147,8 @@ bool fby_refuse_text_count(const fby_request *request, const fby_texts_rule *rul
                       rule->max_texts);
 }
 
-bool fby_request_texts(const fby_request *request, const json_t *value, const fby_texts_rule *rule)
+bool fby_api_request_texts(const fby_api_request *request, const json_t *value,
+                           const fby_texts_rule *rule)
 {
     fby_call *call = request->call;
     size_t count = json_is_array(value) ? json_array_size(value) : 1;
@@ -160,12 +162,12 @@ bool fby_request_texts(const fby_request *request, const json_t *value, const fb
         return refuse_empty(request, rule->key);
     if (count > rule->max_texts)
         return fby_refuse_text_count(request, rule, count);
-    fby_api_text *texts = fby_request_take(request, count, sizeof *texts);
+    fby_api_text *texts = fby_api_request_take(request, count, sizeof *texts);
     if (texts == NULL)
         return false;
     for (size_t i = 0; i < count; i++)
-        if (!fby_request_text(request, call->single ? value : json_array_get(value, i), rule,
-                              &texts[i]))
+        if (!fby_api_request_text(request, call->single ? value : json_array_get(value, i), rule,
+                                  &texts[i]))
             return false;
     call->texts = texts;
     call->count = (uint32_t)count;

@@ -78,6 +78,7 @@ typedef struct fby_serve_config {
     uint64_t long_tokens;      /* a text above this waits in the second lane */
     uint64_t ring_slots;       /* events in flight to the workers; a power of two */
     uint64_t pool_bytes;       /* an agent's ring pool; 0: from ring_slots, inline_result_vectors */
+    uint64_t large_bytes; /* of large requests and answers to slow clients; 0: from the memory */
     uint64_t inline_result_vectors; /* of a request, in the mean: sizes the pool */
 
     /* how long, in milliseconds */

@@ -69,6 +69,12 @@ struct fby_exchange {
     fby_answer answer;
 };
 
+/* Admitted and not ready. */
+static inline bool fby_exchange_under_way(const fby_exchange *exchange)
+{
+    return exchange->state == FBY_EXCHANGE_TOKENIZING || exchange->state == FBY_EXCHANGE_EMBEDDING;
+}
+
 /* Whether a call's texts become ids here and now, its memory a slice. */
 bool fby_exchange_is_small(const fby_call *call);
 

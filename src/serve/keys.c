@@ -9,19 +9,37 @@ struct bucket {
     double rate, left; /* a minute; 0: no limit */
 };
 
-struct key {
+struct rate {
     struct bucket requests, tokens;
     uint64_t filled_ns;
 };
 
 struct fby_keys {
     const fby_serve_config *config;
-    struct key keys[];
+    struct rate rates[]; /* of config->keys */
 };
 
-fby_status fby_keys_open(const fby_serve_config *config, fby_keys **out)
+static void keep(struct bucket *bucket, const struct bucket *before)
 {
-    fby_keys *keys = calloc(1, sizeof *keys + config->key_count * sizeof *keys->keys);
+    if (before->rate > 0 && before->left < bucket->left)
+        bucket->left = before->left;
+}
+
+static void keep_rate(struct rate *rate, const fby_keys *before, const char *secret)
+{
+    for (uint32_t i = 0; i < before->config->key_count; i++) {
+        if (strcmp(before->config->keys[i].secret, secret) != 0)
+            continue;
+        keep(&rate->requests, &before->rates[i].requests);
+        keep(&rate->tokens, &before->rates[i].tokens);
+        rate->filled_ns = before->rates[i].filled_ns;
+        return;
+    }
+}
+
+fby_status fby_keys_open(const fby_serve_config *config, const fby_keys *before, fby_keys **out)
+{
+    fby_keys *keys = calloc(1, sizeof *keys + config->key_count * sizeof *keys->rates);
     if (keys == NULL)
         return fby_error(FBY_ENOMEM, "no memory for %u keys", config->key_count);
     keys->config = config;
@@ -31,7 +49,9 @@ fby_status fby_keys_open(const fby_serve_config *config, fby_keys **out)
         if (requests > 0 && requests < 1)
             requests = 1; /* a bucket that never held one request would refuse all */
         double tokens = (double)from->tokens_per_minute / (double)config->agents;
-        keys->keys[i] = (struct key){{requests, requests}, {tokens, tokens}, 0};
+        keys->rates[i] = (struct rate){{requests, requests}, {tokens, tokens}, 0};
+        if (before != NULL)
+            keep_rate(&keys->rates[i], before, from->secret);
     }
     *out = keys;
     return FBY_OK;
@@ -42,17 +62,23 @@ void fby_keys_close(fby_keys *keys)
     free(keys);
 }
 
-bool fby_keys_find(const fby_keys *keys, const char *secret, uint32_t *found)
+bool fby_keys_find(const fby_keys *keys, const char *secret, const fby_config_key **found)
 {
     const fby_serve_config *config = keys->config;
-    *found = 0;
+    *found = NULL;
     if (config->key_count == 0)
         return true;
-    const fby_config_key *key =
-        secret != NULL ? fby_serve_config_find_key(config, secret, strlen(secret)) : NULL;
-    if (key != NULL)
-        *found = (uint32_t)(key - config->keys);
-    return key != NULL;
+    if (secret != NULL)
+        *found = fby_serve_config_find_key(config, secret, strlen(secret));
+    return *found != NULL;
+}
+
+static struct rate *rate_of(fby_keys *keys, const fby_config_key *key)
+{
+    for (uint32_t i = 0; i < keys->config->key_count; i++)
+        if (key == &keys->config->keys[i])
+            return &keys->rates[i];
+    return NULL;
 }
 
 static void refill(struct bucket *bucket, double minutes)
@@ -62,23 +88,37 @@ static void refill(struct bucket *bucket, double minutes)
         bucket->left = bucket->rate;
 }
 
-bool fby_keys_take(fby_keys *keys, uint32_t index, uint64_t tokens, uint64_t now_ns)
+/* More than a minute's worth counts as that. */
+static double counted(const struct rate *rate, uint64_t tokens)
 {
-    /* A key found before the configuration changed may be none of these. */
-    if (index >= keys->config->key_count)
+    return (double)tokens < rate->tokens.rate ? (double)tokens : rate->tokens.rate;
+}
+
+bool fby_keys_take(fby_keys *keys, const fby_config_key *key, uint64_t tokens, uint64_t now_ns)
+{
+    struct rate *rate = rate_of(keys, key);
+    if (rate == NULL)
         return true;
-    struct key *key = &keys->keys[index];
-    if (key->filled_ns != 0) {
-        double minutes = (double)(now_ns - key->filled_ns) / 60e9;
-        refill(&key->requests, minutes);
-        refill(&key->tokens, minutes);
+    if (rate->filled_ns != 0) {
+        double minutes = (double)(now_ns - rate->filled_ns) / 60e9;
+        refill(&rate->requests, minutes);
+        refill(&rate->tokens, minutes);
     }
-    key->filled_ns = now_ns;
-    double wanted = (double)tokens < key->tokens.rate ? (double)tokens : key->tokens.rate;
-    if ((key->requests.rate > 0 && key->requests.left < 1) ||
-        (key->tokens.rate > 0 && key->tokens.left < wanted))
+    rate->filled_ns = now_ns;
+    double wanted = counted(rate, tokens);
+    if ((rate->requests.rate > 0 && rate->requests.left < 1) ||
+        (rate->tokens.rate > 0 && rate->tokens.left < wanted))
         return false;
-    key->requests.left -= 1;
-    key->tokens.left -= wanted;
+    rate->requests.left -= 1;
+    rate->tokens.left -= wanted;
     return true;
+}
+
+void fby_keys_correct(fby_keys *keys, const fby_config_key *key, uint64_t taken, uint64_t tokens)
+{
+    struct rate *rate = rate_of(keys, key);
+    if (rate == NULL)
+        return;
+    rate->tokens.left += counted(rate, taken) - counted(rate, tokens);
+    refill(&rate->tokens, 0);
 }

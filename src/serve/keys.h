@@ -17,15 +17,19 @@
 
 typedef struct fby_keys fby_keys;
 
-/* `config` outlives it. */
-fby_status fby_keys_open(const fby_serve_config *config, fby_keys **keys);
+/* `config` outlives it. What is left of the keys that were in `before` (NULL: none) stays so. */
+fby_status fby_keys_open(const fby_serve_config *config, const fby_keys *before, fby_keys **keys);
 void fby_keys_close(fby_keys *keys);
 
-/* Whether `secret` (NULL: none was given) may ask; the index of its key. */
-bool fby_keys_find(const fby_keys *keys, const char *secret, uint32_t *key);
+/* Whether `secret` (NULL: none was given) may ask, and its key; NULL where none is asked for. */
+bool fby_keys_find(const fby_keys *keys, const char *secret, const fby_config_key **key);
 
 /* Counts a request of so many tokens at monotonic `now_ns`; false: the key's rate is used up. A
- * request larger than a minute's tokens passes when the bucket is full. */
-bool fby_keys_take(fby_keys *keys, uint32_t key, uint64_t tokens, uint64_t now_ns);
+ * request larger than a minute's tokens passes when the bucket is full. A key that is not among
+ * these, as the configuration has changed since it was found, has no limit. */
+bool fby_keys_take(fby_keys *keys, const fby_config_key *key, uint64_t tokens, uint64_t now_ns);
+
+/* A request that was counted with `taken` tokens had only so many. */
+void fby_keys_correct(fby_keys *keys, const fby_config_key *key, uint64_t taken, uint64_t tokens);
 
 #endif

@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/bits.h"
+#include "base/cgroup.h"
 #include "base/clock.h"
 #include "serve/admin.h"
 #include "serve/agent.h"
@@ -18,18 +18,13 @@
 #include "serve/log.h"
 #include "serve/notify.h"
 
-enum {
-    BATCH_TOKENS = 256, /* as the engine's: rows enough for the weights, few enough for the cache */
-    LONG_SLOTS = 64
-};
-static const size_t max_own_bytes = (size_t)1 << 30;
-
 struct server {
     const fby_serve_config *config; /* what it was started with */
     fby_serve_config **later;       /* (later_count): what SIGHUP brought, kept until the end */
     uint32_t later_count;
     fby_api api;
     fby_served *served; /* (model_count) */
+    fby_serve_plan plan;
     fby_crew crew;
     fby_inbox *inboxes;   /* (agents) */
     fby_agent *agents;    /* (agent_count) */
@@ -91,39 +86,14 @@ static fby_status open_models(struct server *server)
     return FBY_OK;
 }
 
-/* ---- settings that follow from the configuration and the machine ---- */
-
-static uint32_t threads_of(const fby_serve_config *config)
+static void make_plan(struct server *server)
 {
-    return config->threads != 0 ? (uint32_t)config->threads : fby_cpu_count();
-}
-
-static uint64_t batch_of(const fby_serve_config *config)
-{
-    return config->max_batch_tokens != 0 ? config->max_batch_tokens : BATCH_TOKENS;
-}
-
-/* Room for as many requests as there are slots or connections, of inline_result_vectors rows in the
- * mean and 64 at most, each with ids, answer and its text beside it: about six times the vectors.
- * As many again have been answered and wait behind an older one. */
-static size_t pool_of(const struct server *server)
-{
-    const fby_serve_config *config = server->config;
-    if (config->pool_bytes != 0)
-        return config->pool_bytes;
+    const fby_serve_machine machine = {fby_cpu_count(), fby_memory_bytes()};
     uint32_t dim = 1;
     for (uint32_t i = 0; i < server->api.served_count; i++)
         if (server->served[i].info.dim > dim)
             dim = server->served[i].info.dim;
-    fby_ring_workload workload = FBY_RING_WORKLOAD_INIT;
-    workload.vector_bytes = (size_t)dim * sizeof(float) * 6;
-    workload.mean_vectors = (double)config->inline_result_vectors;
-    workload.peak_vectors = 64;
-    workload.requests_in_flight =
-        (uint32_t)fby_min_size(config->ring_slots, config->max_connections);
-    workload.requests_waiting = workload.requests_in_flight;
-    size_t bytes = 0;
-    return fby_ring_pool_size(&workload, &bytes) == FBY_OK ? bytes : (size_t)64 << 20;
+    server->plan = fby_serve_plan_make(server->config, &machine, dim);
 }
 
 static void describe(struct server *server)
@@ -141,8 +111,8 @@ static void describe(struct server *server)
     api->truncates = config->truncate;
     api->started_unix_s = (uint64_t)time(NULL);
     api->max_concurrent_requests = (uint32_t)config->max_connections;
-    api->max_batch_tokens = (uint32_t)batch_of(config);
-    api->workers = threads_of(config);
+    api->max_batch_tokens = (uint32_t)server->plan.batch_tokens;
+    api->workers = server->plan.workers;
 }
 
 /* ---- TLS ---- */
@@ -242,10 +212,10 @@ static fby_status start_crew(struct server *server)
         .served = server->served,
         .served_count = server->api.served_count,
         .kernels = fby_kernels_for(isa),
-        .threads = threads_of(config),
-        .batch_tokens = (uint32_t)batch_of(config),
+        .threads = server->plan.workers,
+        .batch_tokens = (uint32_t)server->plan.batch_tokens,
         .lane_slots = (uint32_t)config->ring_slots,
-        .long_slots = LONG_SLOTS,
+        .long_slots = server->plan.long_slots,
         .many_agents = config->agents > 1,
         .wait = (fby_wait)config->wait,
         .inboxes = server->inboxes,
@@ -269,7 +239,6 @@ static fby_status make_agents(struct server *server)
 static fby_status init_agent(struct server *server, fby_agent *agent, uint8_t index)
 {
     const fby_serve_config *config = server->config;
-    uint64_t batch = batch_of(config), agents = config->agents;
 
     agent->index = index;
     agent->api = &server->api;
@@ -279,18 +248,8 @@ static fby_status init_agent(struct server *server, fby_agent *agent, uint8_t in
     agent->metrics = &server->agent_metrics[index];
     agent->cert = server->cert;
     agent->key = server->key;
-    agent->pool_bytes = pool_of(server) / agents;
-    agent->batch_tokens = batch;
-    /* One batch a worker is computed while the next one waits. */
-    agent->ahead_tokens = fby_max_size(2 * batch * threads_of(config) / agents, 1);
-    agent->max_queued = config->max_queued_tokens / agents;
-    agent->long_tokens = config->long_tokens;
-    agent->max_own_bytes = max_own_bytes / agents;
-    /* Each text in the long lane has an event in the main one too. */
-    agent->max_events = (uint32_t)(config->ring_slots / 2 / agents);
-    while (!fby_is_pow2(agent->max_events)) /* config_finish.c sees to it that it is not 0 */
-        agent->max_events &= agent->max_events - 1;
-    agent->max_long = (uint32_t)fby_max_size(LONG_SLOTS / agents, 1);
+    agent->plan = &server->plan;
+    agent->max_queued = server->plan.max_queued;
     agent->listen_fd = -1;
     fby_status status = fby_agent_init(agent);
     server->inboxes[index] = (fby_inbox){agent->completions, &agent->bell};
@@ -308,15 +267,15 @@ static fby_status listen_for(struct server *server, fby_agent *agent)
 
 static fby_status start(struct server *server)
 {
-    describe(server);
     fby_status status = open_admin(server);
     if (status == FBY_OK)
         status = open_models(server);
+    make_plan(server);
+    describe(server);
     if (status == FBY_OK)
         status = read_tls(server);
     if (status == FBY_OK)
         status = make_agents(server);
-    server->crew.threads = threads_of(server->config);
     for (; status == FBY_OK && server->agent_count < server->config->agents; server->agent_count++)
         status =
             init_agent(server, &server->agents[server->agent_count], (uint8_t)server->agent_count);
@@ -454,6 +413,19 @@ static void reload(struct server *server)
     fby_log_say(FBY_LOG_INFO, "the configuration was read again");
 }
 
+/* What it may come to take, where that is more than it may have. */
+static void check_memory(const struct server *server)
+{
+    uint64_t may = fby_memory_bytes(), wants = fby_crew_memory(&server->crew);
+    for (uint32_t i = 0; i < server->api.served_count; i++)
+        wants += server->served[i].info.weight_bytes;
+    wants += server->agent_count * (server->plan.pool_bytes + server->plan.large_bytes);
+    if (wants > may)
+        fby_log(FBY_LOG_WARN, "there may be too little memory", fby_log_uint("wants_bytes", wants),
+                fby_log_uint("has_bytes", may),
+                fby_log_text("lower", "threads, max_batch_tokens, pool_bytes, large_bytes"));
+}
+
 static void announce(const struct server *server)
 {
     const fby_serve_config *config = server->config;
@@ -484,6 +456,7 @@ int fby_serve_run(const fby_serve_config *config)
         stop(&server);
         return 1;
     }
+    check_memory(&server);
     announce(&server);
     fby_notify("READY=1");
     for (int got = 0; got != SIGTERM && got != SIGINT;) {

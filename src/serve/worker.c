@@ -398,6 +398,14 @@ fby_status fby_crew_start(fby_crew *crew)
     return status;
 }
 
+size_t fby_crew_memory(const fby_crew *crew)
+{
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < crew->started; i++)
+        bytes += crew->workers[i].memory_size;
+    return bytes;
+}
+
 void fby_crew_stop(fby_crew *crew)
 {
     if (crew->lanes[FBY_LANE_MAIN] != NULL)

@@ -73,6 +73,8 @@ typedef struct fby_crew {
 
 /* Takes all memory, makes the lanes, starts the threads. FBY_ENOMEM. */
 fby_status fby_crew_start(fby_crew *crew);
+/* Bytes that the workers' batches lie in. */
+size_t fby_crew_memory(const fby_crew *crew);
 /* Ends them; every event has been answered. Fine after a failed start. */
 void fby_crew_stop(fby_crew *crew);
 

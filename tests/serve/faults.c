@@ -7,6 +7,8 @@
  *     SIGUSR1              the next call of it fails; the second such signal: the second
  *                          call from then on, and so forth
  *
+ *     FBY_FAULT=stuck      recv, once armed, does not return before the next signal
+ *
  * Each fault is a line on stderr. send stands for all by which an answer leaves; malloc for calloc
  * and realloc too.
  */
@@ -21,6 +23,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #define VISIBLE __attribute__((visibility("default")))
@@ -66,8 +69,19 @@ VISIBLE int accept4(int fd, struct sockaddr *address, socklen_t *size, int flags
     return NEXT(accept4)(fd, address, size, flags);
 }
 
+static void get_stuck(void)
+{
+    const struct timespec step = {.tv_nsec = 1000000};
+    int before = atomic_load(&armed);
+    while (atomic_load(&armed) == before)
+        nanosleep(&step, NULL);
+    atomic_store(&until, 0);
+}
+
 VISIBLE ssize_t recv(int fd, void *bytes, size_t size, int flags)
 {
+    if (fails("stuck"))
+        get_stuck();
     if (fails("recv")) {
         errno = ECONNRESET;
         return -1;

@@ -4,9 +4,12 @@ right, refuses as documented, or closes that connection; then it goes on as if n
 import os
 import pathlib
 import signal
+import socket
+import types
 import unittest
 
-from served import Client, Gone, Server, library_vectors, make_tiny_model, scratch, wait_for
+from served import (Client, Gone, Server, library_vectors, make_tiny_model, request, scratch,
+                    wait_for)
 
 TEXTS = [f"river {i}" for i in range(300)]
 POINTS = 25  # the 1st to the 25th call after a point of rest
@@ -84,6 +87,31 @@ class Faults(unittest.TestCase):
 
     def test_malloc_fails(self):
         self.check("malloc")
+
+    def test_a_stuck_agent_is_named_at_the_admin_port_until_it_goes_on(self):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            admin = types.SimpleNamespace(address=free.getsockname(), tls=None)
+        server = Server(self.model, "--admin-port", admin.address[1], "--stall-ms", "100",
+                        environment={"LD_PRELOAD": os.environ["FBY_TEST_FAULTS"],
+                                     "FBY_FAULT": "stuck"})
+        self.addCleanup(server.kill)
+
+        def probe(path):
+            with Client(admin) as client:
+                return client.ask("GET", path)
+
+        wait_for(lambda: probe("/health").status == 200, "health")
+        server.process.send_signal(signal.SIGUSR1)
+        with Client(server) as client:
+            client.send(request("POST", "/v1/embeddings", {"input": TEXTS[0]}))
+            wait_for(lambda: probe("/live").status == 503, "a stuck agent")
+            self.assertIn("agent 0", probe("/live").json()["reason"])
+            self.assertEqual(probe("/health").status, 503)
+            self.assertIn(b"forebay_", probe("/metrics").body)
+            server.process.send_signal(signal.SIGUSR1)
+            self.assertEqual(client.answer().status, 200)
+        wait_for(lambda: probe("/live").status == 200, "life")
+        self.assertEqual(server.stop(), 0)
 
     def test_mmap_and_malloc_fail_at_the_start(self):
         """It says so and leaves with 1, or does without."""

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/cgroup.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { PATH_MOST = 4096 };
+
+static bool read_line(const char *path, char *line, int size)
+{
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return false;
+    bool read = fgets(line, size, file) != NULL;
+    fclose(file);
+    return read;
+}
+
+/* "QUOTA PERIOD" in microseconds; "max PERIOD" is no limit. */
+static uint64_t processors_in(const char *line)
+{
+    char *end;
+    unsigned long long quota = strtoull(line, &end, 10);
+    unsigned long long period = strtoull(end, NULL, 10);
+    if (quota == 0 || period == 0 || quota / period >= UINT32_MAX)
+        return 0;
+    return quota / period + (quota % period != 0);
+}
+
+/* Bytes, or "max". */
+static uint64_t bytes_in(const char *line)
+{
+    return strtoull(line, NULL, 10);
+}
+
+/* The least that `file` says in `group` and above, 0 left out. */
+static uint64_t tightest(const char *root, const char *group, const char *file,
+                         uint64_t (*value_in)(const char *line))
+{
+    uint64_t least = 0;
+    char path[PATH_MOST], line[64];
+    size_t size = strlen(group);
+
+    for (;;) {
+        while (size > 0 && group[size - 1] == '/')
+            size--;
+        int written = snprintf(path, sizeof path, "%s%.*s/%s", root, (int)size, group, file);
+        uint64_t value = 0;
+        if (written > 0 && written < PATH_MOST && read_line(path, line, sizeof line))
+            value = value_in(line);
+        if (value != 0 && (least == 0 || value < least))
+            least = value;
+        if (size == 0)
+            return least;
+        while (size > 0 && group[size - 1] != '/')
+            size--;
+    }
+}
+
+/* A line "0::/path" names version 2's. */
+static void own_group(char *group, int size)
+{
+    FILE *file = fopen("/proc/self/cgroup", "re");
+    bool found = false;
+    while (file != NULL && !found && fgets(group, size, file) != NULL)
+        found = strncmp(group, "0::/", 4) == 0;
+    if (file != NULL)
+        fclose(file);
+    if (!found) {
+        group[0] = '\0';
+        return;
+    }
+    memmove(group, group + 3, strlen(group + 3) + 1);
+    group[strcspn(group, "\n")] = '\0';
+}
+
+uint32_t fby_cgroup_processors_of(const char *root, const char *group)
+{
+    return (uint32_t)tightest(root, group, "cpu.max", processors_in);
+}
+
+uint64_t fby_cgroup_memory_of(const char *root, const char *group)
+{
+    return tightest(root, group, "memory.max", bytes_in);
+}
+
+uint32_t fby_cgroup_processors(void)
+{
+    char group[PATH_MOST];
+    own_group(group, sizeof group);
+    return fby_cgroup_processors_of("/sys/fs/cgroup", group);
+}
+
+uint64_t fby_cgroup_memory(void)
+{
+    char group[PATH_MOST];
+    own_group(group, sizeof group);
+    return fby_cgroup_memory_of("/sys/fs/cgroup", group);
+}
+
+uint64_t fby_memory_bytes(void)
+{
+    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    uint64_t bytes = pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : UINT64_MAX;
+    uint64_t limit = fby_cgroup_memory();
+    return limit != 0 && limit < bytes ? limit : bytes;
+}
