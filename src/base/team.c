@@ -9,15 +9,28 @@
 /* Some 40 µs of pauses: more than a wake-up costs, less than a turn of the scheduler. */
 enum { SPIN_TURNS = 2000 };
 
-/* Far above the meetings of a team's life. */
+/* Beside a count of meetings that may well wrap: only a change is looked at. */
 #define BROKEN (1u << 31)
+#define STEPS  (BROKEN - 1)
 
-void fby_team_form(fby_team *team, uint32_t size)
+void fby_team_init(fby_team *team)
 {
-    team->size = size;
+    team->size = 1;
     atomic_init(&team->arrived, 0);
     atomic_init(&team->step, 0);
     atomic_init(&team->sleepers, 0);
+}
+
+/* Nothing else changes: who is on the way out of the last meeting reads `step` and leaves
+ * `sleepers`, and has read `size` before it arrived there. */
+void fby_team_form(fby_team *team, uint32_t size)
+{
+    team->size = size;
+}
+
+void fby_team_mend(fby_team *team)
+{
+    fby_team_init(team);
 }
 
 static void wake_all(fby_team *team)
@@ -43,11 +56,16 @@ bool fby_team_meet(fby_team *team)
     uint32_t step = atomic_load_explicit(&team->step, memory_order_relaxed);
     if (step & BROKEN)
         return false;
+    const uint32_t size = team->size; /* before it arrives: see fby_team_form() */
     /* A1, with A1 of the others: the last sees what all wrote before they arrived. */
-    if (atomic_fetch_add_explicit(&team->arrived, 1, memory_order_acq_rel) + 1 == team->size) {
+    if (atomic_fetch_add_explicit(&team->arrived, 1, memory_order_acq_rel) + 1 == size) {
         atomic_store_explicit(&team->arrived, 0, memory_order_relaxed);
-        /* T3, with T4: and hands it on. */
-        uint32_t before = atomic_fetch_add_explicit(&team->step, 1, memory_order_acq_rel);
+        uint32_t before = step;
+        /* T3, with T4: and hands it on. Only a break comes between. */
+        while (!atomic_compare_exchange_weak_explicit(
+            &team->step, &before, (before & BROKEN) | ((before + 1) & STEPS), memory_order_acq_rel,
+            memory_order_relaxed))
+            ;
         wake_all(team);
         return (before & BROKEN) == 0;
     }

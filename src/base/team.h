@@ -2,9 +2,10 @@
 /*
  * Threads that work through the same steps together and meet between them.
  *
- *     form --> { a member's part of a step --> meet } ... --> last meet
- *                                              |
- *                          break (anyone) -----+--> false for all, at this meeting or the next
+ *     init --> form --> { a member's part of a step --> meet } ... --> last meet --> form ...
+ *                                                        |
+ *              mend, when all have left <-- break (anyone): false for all, at this meeting or
+ *                                           the next
  *
  * Who arrives early spins for some tens of microseconds and then sleeps; the
  * last to arrive wakes the sleepers. What a member wrote before a meeting, every
@@ -15,8 +16,9 @@
  * atomic read-modify-writes, so one of the two sees the other).
  * tests/spin/team.pml is this as a model.
  *
- * Threads: form while nobody else uses the team; meet by its members; break by
- * any thread, any number of times.
+ * Threads: form by one thread, when all members have come to the last meeting
+ * (they may still be on their way out of it); meet by the members; break by any
+ * thread, any number of times; init and mend while nobody else uses the team.
  */
 #ifndef FBY_BASE_TEAM_H
 #define FBY_BASE_TEAM_H
@@ -36,6 +38,7 @@ typedef struct fby_team {
     _Atomic uint32_t sleepers;
 } fby_team;
 
+void fby_team_init(fby_team *team);
 void fby_team_form(fby_team *team, uint32_t size);
 
 /* Returns when all members have come; false if the team is broken. */
@@ -44,5 +47,6 @@ bool fby_team_meet(fby_team *team);
 /* Nobody waits for anybody any more. */
 void fby_team_break(fby_team *team);
 bool fby_team_broken(fby_team *team);
+void fby_team_mend(fby_team *team);
 
 #endif

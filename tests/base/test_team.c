@@ -36,6 +36,7 @@ static void members_see_what_all_wrote_before_a_meeting(void **state)
 {
     (void)state;
     pthread_t threads[MEMBERS];
+    fby_team_init(&team);
     fby_team_form(&team, MEMBERS);
     for (uintptr_t i = 0; i < MEMBERS; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, meet_often, (void *)i), 0);
@@ -61,6 +62,7 @@ static void a_break_lets_everybody_go(void **state)
     (void)state;
     for (int round = 0; round < 50; round++) {
         pthread_t threads[MEMBERS - 1];
+        fby_team_mend(&team);
         fby_team_form(&team, round % 2 ? MEMBERS : MEMBERS - 1); /* one never comes, or all do */
         atomic_store(&sum_of_returns, 0);
         for (int i = 0; i < MEMBERS - 1; i++)
@@ -79,6 +81,7 @@ static void a_break_lets_everybody_go(void **state)
 static void one_member_waits_for_nobody(void **state)
 {
     (void)state;
+    fby_team_init(&team);
     fby_team_form(&team, 1);
     for (int i = 0; i < 3; i++)
         assert_true(fby_team_meet(&team));

@@ -39,6 +39,7 @@ static void *take_part(void *argument)
 
 static void begin(shared *run, member *members, uint32_t size)
 {
+    fby_team_init(&run->team);
     fby_team_form(&run->team, size);
     atomic_init(&run->stop, false);
     for (uint32_t i = 0; i < size; i++) {
