@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What was asked for, checked; what was left open, decided. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/bits.h"
+#include "base/cpu.h"
+#include "base/options.h"
+#include "memory/heap_pool/pool.h"
+
+enum { HEAP_ROUND = 64 << 10, NUM_HEAPS_AUTO = 4, PARTS_MAX = 1 << 20, BLOCKS_MIN = 16 };
+#define HEAP_BYTES_MAX ((uint64_t)128 << 30)
+
+static int descending(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x < y) - (x > y);
+}
+
+/*
+ * The least capacity of `heaps` equal heaps that holds all parts when the largest
+ * is placed first and each goes where least is: at most 4/3 of the best there is
+ * (Graham, "Bounds on Multiprocessing Timing Anomalies", 1969).
+ */
+static uint64_t fit_parts(const uint64_t *sorted, size_t count, uint32_t heaps)
+{
+    uint64_t loads[FBY_HEAP_HEAPS_MAX] = {0}, most = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t least = 0;
+        for (uint32_t heap = 1; heap < heaps; heap++)
+            least = loads[heap] < loads[least] ? heap : least;
+        loads[least] += sorted[i];
+        most = loads[least] > most ? loads[least] : most;
+    }
+    return most;
+}
+
+static fby_status size_from_parts(fby_heap_pool_options *options)
+{
+    size_t count = options->part_count;
+    if (count == 0 || count > PARTS_MAX || options->parts == NULL)
+        return fby_error(FBY_EINVAL, "heap_bytes is 0, and there are %zu parts to size heaps from",
+                         count);
+    uint64_t *sorted = malloc(count * sizeof *sorted);
+    if (sorted == NULL)
+        return fby_error(FBY_ENOMEM, "no memory to size a heap pool from %zu parts", count);
+    fby_status status = FBY_OK;
+    for (size_t i = 0; i < count && status == FBY_OK; i++) {
+        if (options->parts[i] == 0 || options->parts[i] > HEAP_BYTES_MAX)
+            status = fby_error(FBY_EINVAL, "part %zu has %llu bytes", i,
+                               (unsigned long long)options->parts[i]);
+        else
+            sorted[i] = fby_align_up(options->parts[i], FBY_HEAP_ALIGN_MAX);
+    }
+    if (status == FBY_OK) {
+        qsort(sorted, count, sizeof *sorted, descending);
+        options->heap_bytes = fit_parts(sorted, count, options->num_heaps);
+    }
+    free(sorted);
+    return status;
+}
+
+static fby_status check_choices(const fby_heap_pool_options *options)
+{
+    if ((unsigned)options->backend > FBY_HEAP_VULKAN)
+        return fby_error(FBY_EINVAL, "backend is %d", (int)options->backend);
+    if ((unsigned)options->memory > FBY_HEAP_HOST_VISIBLE)
+        return fby_error(FBY_EINVAL, "memory is %d", (int)options->memory);
+    if ((unsigned)options->strategy > FBY_HEAP_LEAST_USED)
+        return fby_error(FBY_EINVAL, "strategy is %d", (int)options->strategy);
+    return FBY_OK;
+}
+
+static fby_status resolve_shares(fby_heap_pool_options *options)
+{
+    if (options->growth_trigger == 0.0)
+        options->growth_trigger = 0.9;
+    if (options->compaction_threshold == 0.0)
+        options->compaction_threshold = 0.5;
+    if (options->compaction_interval_ms == 0)
+        options->compaction_interval_ms = 60000;
+    if (!(options->growth_trigger > 0.0 && options->growth_trigger <= 1.0))
+        return fby_error(FBY_EINVAL, "growth_trigger is %g, not from 0 to 1",
+                         options->growth_trigger);
+    if (!(options->compaction_threshold > 0.0 && options->compaction_threshold <= 1.0))
+        return fby_error(FBY_EINVAL, "compaction_threshold is %g, not from 0 to 1",
+                         options->compaction_threshold);
+    return FBY_OK;
+}
+
+static fby_status resolve_heaps(fby_heap_pool_options *options)
+{
+    if (options->num_heaps == 0) {
+        options->num_heaps = fby_min_u32(fby_cpu_count(), NUM_HEAPS_AUTO);
+        if (options->heap_bytes == 0 && options->part_count != 0)
+            options->num_heaps = (uint32_t)fby_min_size(options->num_heaps, options->part_count);
+    }
+    if (options->num_heaps > FBY_HEAP_HEAPS_MAX)
+        return fby_error(FBY_EINVAL, "num_heaps is %u, at most %d", options->num_heaps,
+                         FBY_HEAP_HEAPS_MAX);
+    if (options->max_heaps == 0)
+        options->max_heaps = fby_min_u32(2 * options->num_heaps, FBY_HEAP_HEAPS_MAX);
+    if (!options->dynamic_growth)
+        options->max_heaps = options->num_heaps;
+    if (options->max_heaps < options->num_heaps || options->max_heaps > FBY_HEAP_HEAPS_MAX)
+        return fby_error(FBY_EINVAL, "max_heaps is %u, not from num_heaps (%u) to %d",
+                         options->max_heaps, options->num_heaps, FBY_HEAP_HEAPS_MAX);
+    return FBY_OK;
+}
+
+static fby_status resolve_size(fby_heap_pool_options *options)
+{
+    if (options->heap_bytes == 0) {
+        fby_status status = size_from_parts(options);
+        if (status != FBY_OK)
+            return status;
+    }
+    if (options->heap_bytes > HEAP_BYTES_MAX)
+        return fby_error(FBY_EINVAL, "heap_bytes is %llu, at most %llu",
+                         (unsigned long long)options->heap_bytes,
+                         (unsigned long long)HEAP_BYTES_MAX);
+    options->heap_bytes = fby_align_up(options->heap_bytes, HEAP_ROUND);
+    if (options->blocks_max == 0)
+        options->blocks_max = (uint32_t)fby_min_size(
+            fby_max_size(options->heap_bytes / FBY_HEAP_ALIGN_MAX, 1024), 1 << 20);
+    if (options->blocks_max < BLOCKS_MIN || options->blocks_max > FBY_HEAP_RECORDS_MAX)
+        return fby_error(FBY_EINVAL, "blocks_max is %u, not from %d to %d", options->blocks_max,
+                         BLOCKS_MIN, FBY_HEAP_RECORDS_MAX);
+    return FBY_OK;
+}
+
+static int ascending(const void *a, const void *b)
+{
+    return -descending(a, b);
+}
+
+static fby_status read_warmup(const fby_heap_pool_options *options, fby_heap_counting *counting)
+{
+    *counting = (fby_heap_counting){.on = !options->statistics_off};
+    if (options->warmup_count > FBY_HEAP_WARMUP_MAX ||
+        (options->warmup_count > 0 && options->warmup_bytes == NULL))
+        return fby_error(FBY_EINVAL, "%zu warm-up sizes, at most %d", options->warmup_count,
+                         FBY_HEAP_WARMUP_MAX);
+    for (size_t i = 0; i < options->warmup_count; i++) {
+        if (options->warmup_bytes[i] == 0)
+            return fby_error(FBY_EINVAL, "warm-up size %zu is 0", i);
+        counting->warmup_bytes[i] = options->warmup_bytes[i];
+    }
+    counting->warmup_count = (uint32_t)options->warmup_count;
+    qsort(counting->warmup_bytes, counting->warmup_count, sizeof counting->warmup_bytes[0],
+          ascending);
+    return FBY_OK;
+}
+
+fby_status fby_heap_options_resolve(const fby_heap_pool_options *given,
+                                    fby_heap_pool_options *options, fby_heap_counting *counting)
+{
+    *options = (fby_heap_pool_options)FBY_HEAP_POOL_OPTIONS_INIT;
+    fby_status status = fby_options_read(options, sizeof *options, given, "fby_heap_pool_options");
+    if (status == FBY_OK)
+        status = check_choices(options);
+    if (status == FBY_OK)
+        status = resolve_shares(options);
+    if (status == FBY_OK)
+        status = read_warmup(options, counting);
+    if (status == FBY_OK && options->disabled) {
+        options->num_heaps = options->max_heaps = 0;
+        options->dynamic_growth = options->compaction = false;
+    } else if (status == FBY_OK) {
+        status = resolve_heaps(options);
+        if (status == FBY_OK)
+            status = resolve_size(options);
+    }
+    return status;
+}

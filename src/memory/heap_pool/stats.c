@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "memory/heap_pool/pool.h"
+
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+static void add(fby_heap_stats *sum, const fby_heap_stats *one)
+{
+    sum->acquired += one->acquired;
+    sum->released += one->released;
+    sum->active += one->active;
+    sum->active_bytes += one->active_bytes;
+    sum->used_bytes += one->used_bytes;
+    sum->capacity_bytes += one->capacity_bytes;
+    sum->largest_free_bytes = larger(sum->largest_free_bytes, one->largest_free_bytes);
+    sum->largest_bytes = larger(sum->largest_bytes, one->largest_bytes);
+    sum->acquired_bytes += one->acquired_bytes;
+    sum->busy += one->busy;
+    sum->lock_waits += one->lock_waits;
+    sum->moved += one->moved;
+    sum->moved_bytes += one->moved_bytes;
+    for (uint32_t i = 0; i <= FBY_HEAP_WARMUP_MAX; i++)
+        sum->by_warmup[i] += one->by_warmup[i];
+}
+
+static double share(uint64_t part, uint64_t whole, double of_nothing)
+{
+    return whole != 0 ? (double)part / (double)whole : of_nothing;
+}
+
+static void derive(fby_heap_pool_stats *stats, uint64_t largest_free)
+{
+    const fby_heap_stats *all = &stats->all;
+    stats->hit_rate = share(all->acquired - stats->fallback, all->acquired, 1.0);
+    stats->fallback_rate = share(stats->fallback, all->acquired, 0.0);
+    stats->utilisation = share(all->used_bytes, all->capacity_bytes, 0.0);
+    stats->fragmentation = 1.0 - share(largest_free, all->capacity_bytes - all->used_bytes, 1.0);
+    stats->average_bytes = share(all->acquired_bytes, all->acquired, 0.0);
+}
+
+fby_status fby_heap_pool_get_stats(fby_heap_pool *pool, fby_heap_pool_stats *stats)
+{
+    if (stats->struct_size != sizeof *stats)
+        return fby_error(FBY_EINVAL, "fby_heap_pool_stats.struct_size is %zu, not %zu",
+                         stats->struct_size, sizeof *stats);
+    fby_heap_stats outside;
+    uint64_t largest_free = 0;
+    *stats = (fby_heap_pool_stats){
+        .struct_size = sizeof *stats,
+        .refused = atomic_load_explicit(&pool->refused, memory_order_relaxed),
+        .grown = atomic_load_explicit(&pool->upkeep.grown, memory_order_relaxed),
+        .shrunk = atomic_load_explicit(&pool->upkeep.shrunk, memory_order_relaxed),
+        .growth_failures = atomic_load_explicit(&pool->upkeep.failures, memory_order_relaxed),
+        .max_heaps = pool->options.max_heaps,
+        .counting = pool->counting.on,
+        .warmup_count = pool->counting.warmup_count,
+    };
+    memcpy(stats->warmup_bytes, pool->counting.warmup_bytes, sizeof stats->warmup_bytes);
+    for (uint32_t i = 0; i < pool->options.max_heaps; i++) {
+        fby_heap_stats *heap = &stats->heaps[i];
+        fby_heap_snapshot(&pool->heaps[i], heap);
+        add(&stats->all, heap);
+        largest_free += heap->largest_free_bytes;
+        stats->heap_count += heap->present;
+        stats->active_heaps += heap->active > 0;
+    }
+    fby_fallback_snapshot(&pool->fallback, &outside);
+    add(&stats->all, &outside);
+    stats->fallback = outside.acquired;
+    stats->fallback_active = outside.active;
+    stats->fallback_active_bytes = outside.active_bytes;
+    derive(stats, largest_free);
+    return FBY_OK;
+}
+
+void fby_heap_pool_reset_stats(fby_heap_pool *pool)
+{
+    for (uint32_t i = 0; i < FBY_HEAP_HEAPS_MAX; i++)
+        fby_heap_reset(&pool->heaps[i]);
+    fby_fallback_reset(&pool->fallback);
+    atomic_store_explicit(&pool->refused, 0, memory_order_relaxed);
+    atomic_store_explicit(&pool->upkeep.grown, 0, memory_order_relaxed);
+    atomic_store_explicit(&pool->upkeep.shrunk, 0, memory_order_relaxed);
+    atomic_store_explicit(&pool->upkeep.failures, 0, memory_order_relaxed);
+}
