@@ -6,7 +6,6 @@
 
 #include "base/assert.h"
 #include "base/bits.h"
-#include "base/pages.h"
 #include "engine/vector.h"
 
 /* Hands out 64-byte aligned pieces of a block; with no block, only adds up. */
@@ -33,33 +32,34 @@ static void lay_out(fby_context *context, layout *at, const fby_encoder_info *in
     context->scratch = take(at, fby_encoder_scratch(context->encoder, context->budget));
 }
 
-fby_status fby_context_init(fby_context *context, const fby_encoder *encoder,
-                            const fby_kernels *kernels, uint32_t budget)
+static void prepare(fby_context *context, const fby_encoder *encoder, uint32_t budget,
+                    fby_encoder_info *info)
 {
-    fby_encoder_info info;
-    fby_encoder_get_info(encoder, &info);
-    fby_assert(budget >= info.max_tokens);
-
-    memset(context, 0, sizeof *context);
-    context->encoder = encoder;
-    context->kernels = kernels;
-    context->budget = budget;
-    context->texts_max = budget / 2;
-
-    layout measure = {NULL, 0};
-    lay_out(context, &measure, &info);
-    fby_status status = fby_pages_map(measure.used, &context->memory);
-    if (status != FBY_OK)
-        return status;
-    context->memory_size = measure.used;
-    layout real = {context->memory, 0};
-    lay_out(context, &real, &info);
-    return FBY_OK;
+    fby_encoder_get_info(encoder, info);
+    fby_assert(budget >= info->max_tokens);
+    *context = (fby_context){.encoder = encoder, .budget = budget, .texts_max = budget / 2};
 }
 
-void fby_context_destroy(fby_context *context)
+size_t fby_context_size(const fby_encoder *encoder, uint32_t budget)
 {
-    fby_pages_unmap(context->memory, context->memory_size);
+    fby_encoder_info info;
+    fby_context context;
+    layout measure = {NULL, 0};
+
+    prepare(&context, encoder, budget, &info);
+    lay_out(&context, &measure, &info);
+    return measure.used;
+}
+
+void fby_context_init(fby_context *context, const fby_encoder *encoder, const fby_kernels *kernels,
+                      uint32_t budget, void *memory)
+{
+    fby_encoder_info info;
+    layout real = {memory, 0};
+
+    prepare(context, encoder, budget, &info);
+    context->kernels = kernels;
+    lay_out(context, &real, &info);
 }
 
 /* The next text that nobody has claimed; false when there is none. */

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "engine/job.h"
+#include "forebay/heap_pool.h"
 #include "model/encoder.h"
 
 typedef struct fby_context {
@@ -26,15 +27,17 @@ typedef struct fby_context {
     float *full;      /* (texts_max, dim): vectors to be cut, when the job asks for fewer floats */
     void *scratch;    /* the encoder's */
 
-    void *memory; /* all of the above */
-    size_t memory_size;
+    fby_heap_block block;     /* all of the above, pinned */
     struct fby_context *next; /* in the engine's list of free contexts */
 } fby_context;
 
-/* `budget` is at least the encoder's max_tokens. */
-fby_status fby_context_init(fby_context *context, const fby_encoder *encoder,
-                            const fby_kernels *kernels, uint32_t budget);
-void fby_context_destroy(fby_context *context);
+/* Bytes of a context's memory. `budget` is at least the encoder's max_tokens. */
+size_t fby_context_size(const fby_encoder *encoder, uint32_t budget);
+
+/* `memory` has that many, aligned to FBY_CACHELINE, and outlives the context, whose `block` and
+ * `next` are the caller's. */
+void fby_context_init(fby_context *context, const fby_encoder *encoder, const fby_kernels *kernels,
+                      uint32_t budget, void *memory);
 
 /*
  * Claims texts of `job` and computes them, batch after batch, until none is

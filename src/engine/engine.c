@@ -19,6 +19,7 @@ struct fby_engine {
     fby_job *jobs, *free_jobs;
     uint32_t max_jobs;
 
+    fby_heap_pool *pool; /* the contexts' memory */
     fby_context *contexts, *free_contexts;
     uint32_t context_count;
 
@@ -249,17 +250,42 @@ void fby_engine_release(fby_job *job)
 
 /* ---- start and end ---- */
 
+/* Heaps just large enough for `count` contexts of `bytes` bytes. */
+static fby_status create_pool(uint32_t count, size_t bytes, fby_heap_pool **pool)
+{
+    fby_heap_pool_options options = FBY_HEAP_POOL_OPTIONS_INIT;
+    uint64_t *parts = calloc(count, sizeof *parts);
+    if (parts == NULL)
+        return fby_error(FBY_ENOMEM, "no memory to size the pool of %u contexts", count);
+    for (uint32_t i = 0; i < count; i++)
+        parts[i] = bytes;
+    options.parts = parts;
+    options.part_count = count;
+    fby_status status = fby_heap_pool_create(&options, pool);
+    free(parts);
+    return status == FBY_OK ? FBY_OK : fby_error_prefix(status, "memory of %u contexts", count);
+}
+
 static fby_status create_contexts(fby_engine *engine, const fby_encoder *encoder,
                                   const fby_kernels *kernels, uint32_t threads, uint32_t budget)
 {
+    const size_t bytes = fby_context_size(encoder, budget);
     engine->contexts = calloc(threads, sizeof *engine->contexts);
     if (engine->contexts == NULL)
         return fby_error(FBY_ENOMEM, "no memory for %u contexts", threads);
+    fby_status status = create_pool(threads, bytes, &engine->pool);
+    if (status != FBY_OK)
+        return status;
     for (; engine->context_count < threads; engine->context_count++) {
         fby_context *context = &engine->contexts[engine->context_count];
-        fby_status status = fby_context_init(context, encoder, kernels, budget);
+        fby_heap_block block;
+        fby_heap_place place;
+        status =
+            fby_heap_acquire(engine->pool, bytes, FBY_HEAP_ALIGN_MAX, "context", &block, &place);
         if (status != FBY_OK)
             return status;
+        fby_context_init(context, encoder, kernels, budget, place.address);
+        context->block = block;
         context->next = engine->free_contexts;
         engine->free_contexts = context;
     }
@@ -347,7 +373,8 @@ void fby_engine_destroy(fby_engine *engine)
     for (uint32_t i = 0; i < engine->max_jobs; i++)
         fby_job_destroy(&engine->jobs[i]);
     for (uint32_t i = 0; i < engine->context_count; i++)
-        fby_context_destroy(&engine->contexts[i]);
+        fby_heap_release(engine->pool, engine->contexts[i].block);
+    fby_heap_pool_close(engine->pool, NULL);
     free(engine->threads);
     free(engine->jobs);
     free(engine->contexts);

@@ -6,7 +6,7 @@
 
 enum { STEPS = 256 /* records that are looked at before others may have the lock */ };
 
-static bool is_fragmented(const fby_heap *heap, double threshold)
+static bool is_fragmented(const fby_pool_heap *heap, double threshold)
 {
     uint64_t free_bytes = heap->region.bytes - heap->counts.used_bytes;
     uint64_t largest = (uint64_t)fby_tlsf_largest(&heap->tlsf) * FBY_HEAP_GRANULE;
@@ -15,7 +15,7 @@ static bool is_fragmented(const fby_heap *heap, double threshold)
 
 /* Copies a block whose new place is held. The lock is given up meanwhile: M1, M2 of
  * tests/spin/heap_move.pml. */
-static void move(fby_heap *heap, uint32_t at, uint32_t to_granule)
+static void move(fby_pool_heap *heap, uint32_t at, uint32_t to_granule)
 {
     fby_record *record = &heap->tlsf.records[at];
     const fby_heap_region region = heap->region;
@@ -45,7 +45,7 @@ static void move(fby_heap *heap, uint32_t at, uint32_t to_granule)
 }
 
 /* With the lock, which others get in between. */
-static uint64_t move_all(fby_heap *heap)
+static uint64_t move_all(fby_pool_heap *heap)
 {
     fby_tlsf *tlsf = &heap->tlsf;
     uint64_t moved = 0, steps = 2 * (uint64_t)tlsf->records_begun;
@@ -68,7 +68,7 @@ static uint64_t move_all(fby_heap *heap)
     return moved;
 }
 
-uint64_t fby_heap_compact(fby_heap *heap, double threshold)
+uint64_t fby_heap_compact(fby_pool_heap *heap, double threshold)
 {
     uint64_t moved = 0;
 

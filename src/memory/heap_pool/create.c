@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -109,14 +110,18 @@ static fby_status build_heaps(fby_heap_pool *pool)
     const uint32_t heaps = pool->options.num_heaps;
     pthread_t helpers[FBY_HEAP_HEAPS_MAX];
     uint32_t started = 0, wanted = fby_min_u32(heaps, fby_cpu_count());
+    sigset_t all, before;
     builder self = {.pool = pool, .failed = FBY_TLSF_NONE};
 
     uint64_t available = pool->source->available(pool->device);
     if (available / pool->options.heap_bytes < heaps)
         return say_too_large(pool, (uint32_t)(available / pool->options.heap_bytes), available, "");
     pthread_mutex_init(&self.lock, NULL);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* the program's signals are for its own threads */
     while (started + 1 < wanted && pthread_create(&helpers[started], NULL, build, &self) == 0)
         started++;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     build(&self);
     for (uint32_t i = 0; i < started; i++)
         pthread_join(helpers[i], NULL);
@@ -162,7 +167,7 @@ static void take_apart(fby_heap_pool *pool)
     fby_heap_upkeep_stop(pool);
     for (uint32_t i = 0; i < FBY_HEAP_HEAPS_MAX; i++) {
         fby_heap_pool_remove(pool, i, true);
-        fby_heap_destroy(&pool->heaps[i]);
+        fby_heap_end(&pool->heaps[i]);
     }
     fby_fallback_destroy(&pool->fallback);
     fby_heap_upkeep_destroy(&pool->upkeep);

@@ -10,26 +10,26 @@ static uint64_t bytes_of(uint32_t granules)
     return (uint64_t)granules * FBY_HEAP_GRANULE;
 }
 
-void fby_heap_init(fby_heap *heap, uint32_t index, const fby_heap_counting *counting)
+void fby_heap_init(fby_pool_heap *heap, uint32_t index, const fby_heap_counting *counting)
 {
-    *heap = (fby_heap){.index = index, .counting = counting};
+    *heap = (fby_pool_heap){.index = index, .counting = counting};
     pthread_mutex_init(&heap->lock, NULL);
     pthread_cond_init(&heap->settled, NULL);
 }
 
-void fby_heap_destroy(fby_heap *heap)
+void fby_heap_end(fby_pool_heap *heap)
 {
     pthread_cond_destroy(&heap->settled);
     pthread_mutex_destroy(&heap->lock);
 }
 
-static void say_used(fby_heap *heap, uint64_t used)
+static void say_used(fby_pool_heap *heap, uint64_t used)
 {
     heap->counts.used_bytes = used;
     atomic_store_explicit(&heap->used, used, memory_order_relaxed);
 }
 
-void fby_heap_open(fby_heap *heap, const fby_heap_region *region, fby_record *records,
+void fby_heap_open(fby_pool_heap *heap, const fby_heap_region *region, fby_record *records,
                    uint32_t records_max, bool grown)
 {
     pthread_mutex_lock(&heap->lock);
@@ -45,7 +45,7 @@ void fby_heap_open(fby_heap *heap, const fby_heap_region *region, fby_record *re
     pthread_mutex_unlock(&heap->lock);
 }
 
-bool fby_heap_shut(fby_heap *heap, bool anyway, fby_heap_region *region, fby_record **records,
+bool fby_heap_shut(fby_pool_heap *heap, bool anyway, fby_heap_region *region, fby_record **records,
                    uint32_t *records_max)
 {
     pthread_mutex_lock(&heap->lock);
@@ -72,7 +72,7 @@ bool fby_heap_shut(fby_heap *heap, bool anyway, fby_heap_region *region, fby_rec
 
 /* ---- blocks ---- */
 
-static void write_place(const fby_heap *heap, const fby_record *record, fby_heap_place *place)
+static void write_place(const fby_pool_heap *heap, const fby_record *record, fby_heap_place *place)
 {
     uint64_t offset = bytes_of(record->first);
     *place = (fby_heap_place){
@@ -83,7 +83,7 @@ static void write_place(const fby_heap *heap, const fby_record *record, fby_heap
     };
 }
 
-static void count_acquired(fby_heap *heap, const fby_heap_request *request)
+static void count_acquired(fby_pool_heap *heap, const fby_heap_request *request)
 {
     fby_heap_stats *counts = &heap->counts;
 
@@ -99,8 +99,8 @@ static void count_acquired(fby_heap *heap, const fby_heap_request *request)
 }
 
 /* With the lock. */
-static fby_heap_block begin_block(fby_heap *heap, const fby_heap_request *request, uint32_t taken,
-                                  fby_heap_place *place)
+static fby_heap_block begin_block(fby_pool_heap *heap, const fby_heap_request *request,
+                                  uint32_t taken, fby_heap_place *place)
 {
     fby_record *record = &heap->tlsf.records[taken];
 
@@ -117,7 +117,7 @@ static fby_heap_block begin_block(fby_heap *heap, const fby_heap_request *reques
     return fby_heap_handle(record->serial, heap->index, taken);
 }
 
-fby_heap_answer fby_heap_take(fby_heap *heap, const fby_heap_request *request, bool wait,
+fby_heap_answer fby_heap_take(fby_pool_heap *heap, const fby_heap_request *request, bool wait,
                               fby_heap_block *block, fby_heap_place *place)
 {
     if (FBY_UNLIKELY(pthread_mutex_trylock(&heap->lock) != 0)) {
@@ -138,7 +138,7 @@ fby_heap_answer fby_heap_take(fby_heap *heap, const fby_heap_request *request, b
 }
 
 /* For calls that come with a block: there is no other heap to go to. */
-static void lock_for_block(fby_heap *heap)
+static void lock_for_block(fby_pool_heap *heap)
 {
     if (FBY_LIKELY(pthread_mutex_trylock(&heap->lock) == 0))
         return;
@@ -147,7 +147,7 @@ static void lock_for_block(fby_heap *heap)
 }
 
 /* With the lock: the record of a block that lives. */
-static fby_record *living(fby_heap *heap, fby_heap_block block)
+static fby_record *living(fby_pool_heap *heap, fby_heap_block block)
 {
     uint32_t at = fby_record_of(block);
     fby_assert(at < heap->tlsf.records_begun); /* a block of this pool */
@@ -158,7 +158,7 @@ static fby_record *living(fby_heap *heap, fby_heap_block block)
     return record;
 }
 
-void fby_heap_give(fby_heap *heap, fby_heap_block block)
+void fby_heap_give(fby_pool_heap *heap, fby_heap_block block)
 {
     lock_for_block(heap);
     fby_record *record = living(heap, block);
@@ -175,7 +175,7 @@ void fby_heap_give(fby_heap *heap, fby_heap_block block)
     pthread_mutex_unlock(&heap->lock);
 }
 
-void fby_heap_pin_in(fby_heap *heap, fby_heap_block block, fby_heap_place *place)
+void fby_heap_pin_in(fby_pool_heap *heap, fby_heap_block block, fby_heap_place *place)
 {
     lock_for_block(heap);
     fby_record *record = living(heap, block);
@@ -189,7 +189,7 @@ void fby_heap_pin_in(fby_heap *heap, fby_heap_block block, fby_heap_place *place
     pthread_mutex_unlock(&heap->lock);
 }
 
-void fby_heap_unpin_in(fby_heap *heap, fby_heap_block block)
+void fby_heap_unpin_in(fby_pool_heap *heap, fby_heap_block block)
 {
     lock_for_block(heap);
     fby_record *record = living(heap, block);
@@ -200,7 +200,7 @@ void fby_heap_unpin_in(fby_heap *heap, fby_heap_block block)
 
 /* ---- what is known ---- */
 
-void fby_heap_snapshot(fby_heap *heap, fby_heap_stats *stats)
+void fby_heap_snapshot(fby_pool_heap *heap, fby_heap_stats *stats)
 {
     pthread_mutex_lock(&heap->lock);
     *stats = heap->counts;
@@ -213,7 +213,7 @@ void fby_heap_snapshot(fby_heap *heap, fby_heap_stats *stats)
     pthread_mutex_unlock(&heap->lock);
 }
 
-void fby_heap_reset(fby_heap *heap)
+void fby_heap_reset(fby_pool_heap *heap)
 {
     pthread_mutex_lock(&heap->lock);
     const fby_heap_stats *was = &heap->counts;
@@ -230,7 +230,7 @@ void fby_heap_reset(fby_heap *heap)
     pthread_mutex_unlock(&heap->lock);
 }
 
-void fby_heap_forget(fby_heap *heap)
+void fby_heap_forget(fby_pool_heap *heap)
 {
     fby_heap_reset(heap);
     pthread_mutex_lock(&heap->lock);
@@ -238,7 +238,7 @@ void fby_heap_forget(fby_heap *heap)
     pthread_mutex_unlock(&heap->lock);
 }
 
-bool fby_heap_is_grown(fby_heap *heap)
+bool fby_heap_is_grown(fby_pool_heap *heap)
 {
     pthread_mutex_lock(&heap->lock);
     bool grown = heap->counts.present && heap->counts.grown;
@@ -246,7 +246,7 @@ bool fby_heap_is_grown(fby_heap *heap)
     return grown;
 }
 
-void fby_heap_lifetime(fby_heap *heap, uint64_t *acquired, uint64_t *released)
+void fby_heap_lifetime(fby_pool_heap *heap, uint64_t *acquired, uint64_t *released)
 {
     pthread_mutex_lock(&heap->lock);
     *acquired = heap->acquired_before + heap->counts.acquired;
@@ -254,7 +254,7 @@ void fby_heap_lifetime(fby_heap *heap, uint64_t *acquired, uint64_t *released)
     pthread_mutex_unlock(&heap->lock);
 }
 
-void fby_heap_each(fby_heap *heap, void (*call)(void *context, const fby_record *record),
+void fby_heap_each(fby_pool_heap *heap, void (*call)(void *context, const fby_record *record),
                    void *context)
 {
     pthread_mutex_lock(&heap->lock);

@@ -2,7 +2,7 @@
 /*
  * One heap: a region cut up by TLSF under a lock, and what is known of its blocks.
  *
- *     init --> open --> { take, release, pin, unpin, compact } --> shut --> open ... --> destroy
+ *     init --> open --> { take, release, pin, unpin, compact } --> shut --> open ... --> end
  *
  * The struct outlives the region: a heap that is shut has no room, and whoever comes
  * with a handle of it finds no such block. So nobody needs to know, before he has
@@ -18,7 +18,7 @@
  * block cannot be pinned (a pin waits), nor its neighbours merge with what is held.
  * tests/spin/heap_move.pml is this as a model.
  *
- * Threads: any, but for init, destroy.
+ * Threads: any, but for init and end.
  */
 #ifndef FBY_MEMORY_HEAP_POOL_HEAP_H
 #define FBY_MEMORY_HEAP_POOL_HEAP_H
@@ -65,7 +65,7 @@ typedef struct fby_heap_request {
     const char *label, *site;
 } fby_heap_request;
 
-typedef struct fby_heap {
+typedef struct fby_pool_heap {
     /* Changed under the lock, read by any thread: guesses of who has not got it. */
     _Atomic uint64_t used, capacity; /* bytes */
     _Atomic uint64_t busy;           /* changed by any thread */
@@ -83,57 +83,57 @@ typedef struct fby_heap {
     fby_heap_stats counts;  /* since the last reset; what is now where fby_heap_snapshot() says */
     uint64_t acquired_before, released_before; /* the last reset */
     fby_tlsf tlsf;
-} fby_heap;
+} fby_pool_heap;
 
-void fby_heap_init(fby_heap *heap, uint32_t index, const fby_heap_counting *counting);
-void fby_heap_destroy(fby_heap *heap);
+void fby_heap_init(fby_pool_heap *heap, uint32_t index, const fby_heap_counting *counting);
+void fby_heap_end(fby_pool_heap *heap);
 
 /* `region` and the zeroed `records` become the heap's until fby_heap_shut(). */
-void fby_heap_open(fby_heap *heap, const fby_heap_region *region, fby_record *records,
+void fby_heap_open(fby_pool_heap *heap, const fby_heap_region *region, fby_record *records,
                    uint32_t records_max, bool grown);
 
 /* Takes both away if no block is left, else false. With `anyway` blocks end with it. */
-bool fby_heap_shut(fby_heap *heap, bool anyway, fby_heap_region *region, fby_record **records,
+bool fby_heap_shut(fby_pool_heap *heap, bool anyway, fby_heap_region *region, fby_record **records,
                    uint32_t *records_max);
 
 typedef enum fby_heap_answer { FBY_HEAP_SERVED, FBY_HEAP_FULL, FBY_HEAP_BUSY } fby_heap_answer;
 
 /* FBY_HEAP_BUSY, only without `wait`: another thread has the lock. `place` may be NULL. */
-fby_heap_answer fby_heap_take(fby_heap *heap, const fby_heap_request *request, bool wait,
+fby_heap_answer fby_heap_take(fby_pool_heap *heap, const fby_heap_request *request, bool wait,
                               fby_heap_block *block, fby_heap_place *place);
-void fby_heap_give(fby_heap *heap, fby_heap_block block);
-void fby_heap_pin_in(fby_heap *heap, fby_heap_block block, fby_heap_place *place);
-void fby_heap_unpin_in(fby_heap *heap, fby_heap_block block);
+void fby_heap_give(fby_pool_heap *heap, fby_heap_block block);
+void fby_heap_pin_in(fby_pool_heap *heap, fby_heap_block block, fby_heap_place *place);
+void fby_heap_unpin_in(fby_pool_heap *heap, fby_heap_block block);
 
 /* Whether a request of `granules` may find room: a guess. Lower is nearer to its size;
  * FBY_TLSF_NONE is no. */
-static inline uint32_t fby_heap_fit(const fby_heap *heap, uint32_t granules)
+static inline uint32_t fby_heap_fit(const fby_pool_heap *heap, uint32_t granules)
 {
     return fby_tlsf_nearest(&heap->tlsf, granules);
 }
-static inline uint64_t fby_heap_free_bytes(const fby_heap *heap)
+static inline uint64_t fby_heap_free_bytes(const fby_pool_heap *heap)
 {
     uint64_t capacity = atomic_load_explicit(&heap->capacity, memory_order_relaxed);
     uint64_t used = atomic_load_explicit(&heap->used, memory_order_relaxed);
     return used < capacity ? capacity - used : 0;
 }
 
-bool fby_heap_is_grown(fby_heap *heap);
+bool fby_heap_is_grown(fby_pool_heap *heap);
 
 /* Consistent: one moment of this heap. */
-void fby_heap_snapshot(fby_heap *heap, fby_heap_stats *stats);
-void fby_heap_reset(fby_heap *heap);
+void fby_heap_snapshot(fby_pool_heap *heap, fby_heap_stats *stats);
+void fby_heap_reset(fby_pool_heap *heap);
 /* As if nothing had been acquired: after the warm-up. No block lives. */
-void fby_heap_forget(fby_heap *heap);
+void fby_heap_forget(fby_pool_heap *heap);
 /* Blocks acquired and released since then. */
-void fby_heap_lifetime(fby_heap *heap, uint64_t *acquired, uint64_t *released);
+void fby_heap_lifetime(fby_pool_heap *heap, uint64_t *acquired, uint64_t *released);
 
 /* Calls for each block that is in use, in the order of addresses. The lock is held. */
-void fby_heap_each(fby_heap *heap, void (*call)(void *context, const fby_record *record),
+void fby_heap_each(fby_pool_heap *heap, void (*call)(void *context, const fby_record *record),
                    void *context);
 
 /* Moves what is not pinned towards the beginning, if the heap's fragmentation is above `threshold`.
  * The number of blocks moved; 0 at once where another thread is at it. */
-uint64_t fby_heap_compact(fby_heap *heap, double threshold);
+uint64_t fby_heap_compact(fby_pool_heap *heap, double threshold);
 
 #endif

@@ -190,7 +190,7 @@ fby_status fby_heap_acquire_at(fby_heap_pool *pool, uint64_t bytes, uint32_t ali
     return FBY_OK;
 }
 
-static fby_heap *heap_of(fby_heap_pool *pool, fby_heap_block block)
+static fby_pool_heap *heap_of(fby_heap_pool *pool, fby_heap_block block)
 {
     uint32_t at = fby_heap_of(block);
     fby_assert(at < FBY_HEAP_HEAPS_MAX); /* a block of this pool */

@@ -47,7 +47,7 @@ struct fby_heap_pool {
 
     fby_fallback fallback;
     fby_heap_upkeep upkeep;
-    fby_heap heaps[FBY_HEAP_HEAPS_MAX];
+    fby_pool_heap heaps[FBY_HEAP_HEAPS_MAX];
 };
 
 /* Everything resolved: no 0 that means something else. */
