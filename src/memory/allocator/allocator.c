@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "forebay/allocator.h"
 
-#include <errno.h>
-
 #include "base/bits.h"
 #include "base/status.h"
 #include "memory/allocator/blocks.h"
@@ -29,11 +27,7 @@ void *fby_realloc(void *block, size_t size)
 
 void *fby_aligned_alloc(size_t alignment, size_t size)
 {
-    if (!fby_is_pow2(alignment)) {
-        errno = EINVAL;
-        return NULL;
-    }
-    return fby_blocks_aligned(alignment, size);
+    return fby_blocks_aligned_inline(alignment, size);
 }
 
 void fby_free(void *block)

@@ -20,9 +20,9 @@ static void *no_memory(void)
 
 /* ---- allocating ---- */
 
-FBY_NOINLINE void *fby_blocks_missed(fby_cache *cache, uint32_t class_index, size_t size,
-                                     size_t align)
+FBY_NOINLINE void *fby_blocks_missed(uint32_t class_index, size_t size, size_t align)
 {
+    fby_cache *cache = fby_cache_mine;
     if (FBY_UNLIKELY(cache == &fby_cache_none)) {
         fby_cache_none_popped(class_index);
         return fby_blocks_malloc(size, align);
@@ -55,31 +55,45 @@ static size_t class_request(size_t size, size_t align)
     return fby_align_up(fby_max_size(size, 1), align);
 }
 
+/* In a thread that has given its cache up: other destructors, libc's last steps. */
+FBY_COLD static void *late_malloc(size_t size, size_t align, bool *zeroed)
+{
+    *zeroed = false;
+    fby_cache *cache = fby_cache_thread_ends() ? fby_cache_borrow() : NULL;
+    if (cache == NULL)
+        return no_memory();
+    size_t request = class_request(size, align);
+    void *block;
+    if (request > FBY_SMALL_MAX) {
+        block = large(cache, size, align, zeroed);
+    } else {
+        fby_lock_take(&cache->lock);
+        block = fby_gate_malloc(cache, fby_class_of(request), size, align);
+        fby_lock_release(&cache->lock);
+    }
+    fby_cache_return(cache);
+    return block != NULL ? block : no_memory();
+}
+
 FBY_NOINLINE void *fby_blocks_malloc(size_t size, size_t align)
 {
     bool zeroed;
     fby_cache *cache = fby_cache_self();
-    if (cache == NULL)
-        return no_memory();
+    if (FBY_UNLIKELY(cache == NULL))
+        return late_malloc(size, align, &zeroed);
     size_t request = class_request(size, align);
     if (request > FBY_SMALL_MAX)
         return large(cache, size, align, &zeroed);
     uint32_t class_index = fby_class_of(request);
-    void *block = fby_cache_pop(cache, class_index);
-    return block != NULL ? block : fby_blocks_missed(cache, class_index, size, align);
+    void *block = fby_cache_pop(class_index);
+    return block != NULL ? block : fby_blocks_missed(class_index, size, align);
 }
 
 void *fby_blocks_aligned(size_t align, size_t size)
 {
-    fby_cache *cache = fby_cache_mine;
-    if (FBY_LIKELY(align <= FBY_QUICK_MAX && size <= FBY_QUICK_MAX && size != 0)) {
-        size_t request = (size + align - 1) & ~(align - 1);
-        if (FBY_LIKELY(request <= FBY_QUICK_MAX)) {
-            uint32_t class_index = fby_class_quick(request);
-            void *block = fby_cache_pop(cache, class_index);
-            return FBY_LIKELY(block != NULL) ? block
-                                             : fby_blocks_missed(cache, class_index, size, align);
-        }
+    if (!fby_is_pow2(align)) {
+        errno = EINVAL;
+        return NULL;
     }
     return fby_blocks_malloc(size, align);
 }
@@ -95,7 +109,7 @@ void *fby_blocks_calloc(size_t count, size_t size)
     }
     bool zeroed;
     fby_cache *cache = fby_cache_self();
-    void *block = cache != NULL ? large(cache, bytes, 1, &zeroed) : no_memory();
+    void *block = cache != NULL ? large(cache, bytes, 1, &zeroed) : late_malloc(bytes, 1, &zeroed);
     if (block != NULL && !zeroed)
         memset(block, 0, bytes);
     return block;
@@ -125,6 +139,21 @@ static void free_other(fby_cache *cache, void *block)
     fby_purge_poke();
 }
 
+FBY_COLD static void late_free(void *block, uint32_t class_index)
+{
+    fby_cache *cache = fby_cache_thread_ends() ? fby_cache_borrow() : NULL;
+    if (cache == NULL)
+        return; /* no memory even for a cache: the block stays where it is */
+    if (class_index == 0) {
+        free_other(cache, block);
+    } else {
+        fby_lock_take(&cache->lock);
+        fby_gate_free(cache, class_index, block);
+        fby_lock_release(&cache->lock);
+    }
+    fby_cache_return(cache);
+}
+
 FBY_NOINLINE void fby_blocks_free(void *block)
 {
     if (block == NULL)
@@ -132,15 +161,12 @@ FBY_NOINLINE void fby_blocks_free(void *block)
     int kept = errno;
     fby_cache *cache = fby_cache_self();
     uint32_t unit = fby_unit_of(block);
-    if (FBY_UNLIKELY(cache == NULL)) {
-        /* No memory even for a cache: the block stays where it is. */
-        errno = kept;
-        return;
-    }
     uint32_t class_index = unit != 0 ? fby_map_of(fby_the_region.base)[unit] : 0;
-    if (class_index == 0)
+    if (FBY_UNLIKELY(cache == NULL))
+        late_free(block, class_index);
+    else if (class_index == 0)
         free_other(cache, block);
-    else if (!fby_cache_push(cache, class_index, block))
+    else if (!fby_cache_push(class_index, block))
         fby_cache_spill(cache, class_index, block);
     errno = kept;
 }
@@ -215,6 +241,8 @@ void *fby_blocks_outlive(void *block)
     size_t size = fby_blocks_usable(block);
     bool zeroed;
     void *copy;
+    if (cache == NULL)
+        return no_memory();
     if (size <= FBY_SMALL_MAX) {
         /* The thread may have a scope open: past its gate. */
         fby_lock_take(&cache->lock);

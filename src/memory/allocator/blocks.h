@@ -10,9 +10,11 @@
 
 /* Any size, any alignment that is a power of two; sets errno. */
 void *fby_blocks_malloc(size_t size, size_t align);
-void *fby_blocks_missed(fby_cache *cache, uint32_t class_index, size_t size, size_t align);
+/* After a pop that gave NULL. */
+void *fby_blocks_missed(uint32_t class_index, size_t size, size_t align);
 void *fby_blocks_calloc(size_t count, size_t size);
 void *fby_blocks_realloc(void *block, size_t size);
+/* EINVAL for an alignment that is no power of two. */
 void *fby_blocks_aligned(size_t align, size_t size);
 /* Anything that the inline path does not take. */
 void fby_blocks_free(void *block);
@@ -23,27 +25,38 @@ size_t fby_blocks_usable(const void *block);
 
 static inline void *fby_blocks_malloc_inline(size_t size)
 {
-    fby_cache *cache = fby_cache_mine;
     if (FBY_UNLIKELY(size > FBY_QUICK_MAX))
         return fby_blocks_malloc(size, 1);
     uint32_t class_index = fby_class_quick(size);
-    void *block = fby_cache_pop(cache, class_index);
+    void *block = fby_cache_pop(class_index);
     if (FBY_UNLIKELY(block == NULL))
-        return fby_blocks_missed(cache, class_index, size, 1);
+        return fby_blocks_missed(class_index, size, 1);
+    return block;
+}
+
+static inline void *fby_blocks_aligned_inline(size_t align, size_t size)
+{
+    size_t mask = align - 1;
+    if (FBY_UNLIKELY((align & mask) != 0 || mask >= FBY_QUICK_MAX || size - 1 >= FBY_QUICK_MAX))
+        return fby_blocks_aligned(align, size);
+    /* At most FBY_QUICK_MAX, a multiple of `align`. */
+    uint32_t class_index = fby_class_quick((size + mask) & ~mask);
+    void *block = fby_cache_pop(class_index);
+    if (FBY_UNLIKELY(block == NULL))
+        return fby_blocks_missed(class_index, size, align);
     return block;
 }
 
 static inline void fby_blocks_free_inline(void *block)
 {
-    fby_cache *cache = fby_cache_mine;
-    uintptr_t base = fby_the_region.base, offset = (uintptr_t)block - base;
-    if (FBY_UNLIKELY(offset >> FBY_REGION_SHIFT_MAX != 0)) {
+    uintptr_t base = fby_the_region.base, unit = ((uintptr_t)block - base) >> FBY_UNIT_SHIFT;
+    if (FBY_UNLIKELY(unit >= FBY_MAP_BYTES)) {
         fby_blocks_free(block);
         return;
     }
     /* Class 0, whatever is no block of a class, has a stack that is always full. */
-    uint32_t class_index = fby_map_of(base)[offset >> FBY_UNIT_SHIFT];
-    if (FBY_UNLIKELY(!fby_cache_push(cache, class_index, block)))
+    uint32_t class_index = fby_map_of(base)[unit];
+    if (FBY_UNLIKELY(!fby_cache_push(class_index, block)))
         fby_blocks_free(block);
 }
 

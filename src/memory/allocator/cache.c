@@ -12,37 +12,33 @@
 #include "memory/allocator/scope.h"
 #include "memory/allocator/shared.h"
 
-_Thread_local fby_cache *fby_cache_mine = &fby_cache_none;
 _Atomic uint32_t fby_cache_gate_always;
 
-enum {
-    DEPOT_BYTES = 1 << 20, /* of a class, before full magazines go to the spans instead */
-    THREADS_MAX = 4096,    /* that begin at the same moment */
-};
+enum { DEPOT_BYTES = 1 << 20 /* of a class, before full magazines go to the spans instead */ };
 
-/* What a gated stack points to: empty slots below, and a limit that is never above. A pop leaves
- * the top one slot lower, and the slow path sets it back; of fby_cache_none's stacks, which
- * beginning threads share, several pops may come before that. */
-static fby_slot gate_slots[THREADS_MAX];
-#define GATE (&gate_slots[THREADS_MAX - 1])
+/* The top of a stack that is shut: nothing but NULL below it. A pop leaves the top one slot lower,
+ * and the slow path sets it back. */
+static fby_slot gate_slots[4];
+#define GATE (&gate_slots[3])
 
-#define G1                                                                                         \
-    {                                                                                              \
-        GATE, NULL                                                                                 \
-    }
-#define G8  G1, G1, G1, G1, G1, G1, G1, G1
-#define G64 G8, G8, G8, G8, G8, G8, G8, G8
-fby_cache fby_cache_none = {.stack = {G64, G8, G1}};
-_Static_assert(FBY_CLASSES == 64 + 8 + 1, "fby_cache_none has a stack for each class");
+#define G8   GATE, GATE, GATE, GATE, GATE, GATE, GATE, GATE
+#define G64  G8, G8, G8, G8, G8, G8, G8, G8
+FBY_THREAD_LOCAL fby_stacks fby_stacks_mine = {.top = {G64, G8, GATE}};
+_Static_assert(FBY_CLASSES == 64 + 8 + 1, "each class has a gate");
 
+fby_cache fby_cache_none;
+FBY_THREAD_LOCAL fby_cache *fby_cache_mine = &fby_cache_none;
+static _Thread_local bool thread_ends;
+
+/* Of an open cache. */
 static fby_slot *top_of(fby_cache *cache, uint32_t c)
 {
-    return atomic_load_explicit(&cache->stack[c].top, memory_order_relaxed);
+    return atomic_load_explicit(&cache->open->top[c], memory_order_relaxed);
 }
 
-static void set_top(fby_cache *cache, uint32_t c, fby_slot *top)
+static void set_top(fby_stacks *stacks, uint32_t c, fby_slot *top)
 {
-    atomic_store_explicit(&cache->stack[c].top, top, memory_order_release);
+    atomic_store_explicit(&stacks->top[c], top, memory_order_release);
 }
 
 /* ---- slots; the lock held by the owner, or by someone else while the owner cannot move ---- */
@@ -134,16 +130,16 @@ static void *refill_open(fby_cache *cache, uint32_t c)
     if (top == cache->base[c])
         top = fill(cache, c);
     if (top == cache->base[c]) {
-        set_top(cache, c, top);
+        set_top(cache->open, c, top);
         return NULL;
     }
-    set_top(cache, c, top - 1);
+    set_top(cache->open, c, top - 1);
     return get(top - 1);
 }
 
 void fby_cache_none_popped(uint32_t class_index)
 {
-    set_top(&fby_cache_none, class_index, GATE);
+    set_top(&fby_stacks_mine, class_index, GATE);
 }
 
 void *fby_cache_refill(fby_cache *cache, uint32_t class_index, size_t size, size_t align)
@@ -151,7 +147,7 @@ void *fby_cache_refill(fby_cache *cache, uint32_t class_index, size_t size, size
     void *block;
     fby_lock_take(&cache->lock);
     if (cache->gate != 0) {
-        set_top(cache, class_index, GATE);
+        set_top(&fby_stacks_mine, class_index, GATE);
         block = fby_gate_malloc(cache, class_index, size, align);
     } else {
         block = refill_open(cache, class_index);
@@ -171,7 +167,7 @@ void fby_cache_spill(fby_cache *cache, uint32_t class_index, void *block)
         if (top == cache->end[class_index])
             top = spill(cache, class_index, top);
         put(top, block);
-        set_top(cache, class_index, top + 1);
+        set_top(cache->open, class_index, top + 1);
     }
     fby_lock_release(&cache->lock);
     fby_purge_poke();
@@ -193,33 +189,38 @@ void fby_cache_kept_push(fby_cache *cache, uint32_t c, void *block)
     put(cache->kept[c]++, block);
 }
 
-/* ---- the gate ---- */
+/* ---- open and shut; the lock held ---- */
 
+/* By the owner. */
 static void shut(fby_cache *cache)
 {
+    fby_stacks *mine = cache->open;
     for (uint32_t c = 1; c < FBY_CLASSES; c++) {
         cache->kept[c] = compact(cache, c, top_of(cache, c));
-        cache->stack[c].limit = NULL;
-        set_top(cache, c, GATE);
+        mine->limit[c] = NULL;
+        set_top(mine, c, GATE);
     }
+    cache->open = NULL;
 }
 
+/* By the owner. */
 static void open(fby_cache *cache)
 {
+    fby_stacks *mine = &fby_stacks_mine;
     for (uint32_t c = 1; c < FBY_CLASSES; c++) {
-        cache->stack[c].limit = cache->end[c];
-        set_top(cache, c, cache->kept[c]);
+        mine->limit[c] = cache->end[c];
+        set_top(mine, c, cache->kept[c]);
     }
+    cache->open = mine;
 }
 
 void fby_cache_set_gate(fby_cache *cache, uint32_t set, uint32_t clear)
 {
     fby_lock_take(&cache->lock);
-    uint32_t before = cache->gate;
-    cache->gate = (before | set) & ~clear;
-    if (before == 0 && cache->gate != 0)
+    cache->gate = (cache->gate | set) & ~clear;
+    if (cache->open != NULL && cache->gate != 0)
         shut(cache);
-    if (before != 0 && cache->gate == 0)
+    if (cache->open == NULL && cache->gate == 0)
         open(cache);
     fby_lock_release(&cache->lock);
 }
@@ -261,12 +262,12 @@ static void empty_still(fby_cache *cache, uint32_t c, fby_slot *top)
 static void flush_locked(fby_cache *cache)
 {
     for (uint32_t c = 1; c < FBY_CLASSES; c++) {
-        if (cache->gate != 0) {
+        if (cache->open == NULL) {
             empty_still(cache, c, cache->kept[c]);
             cache->kept[c] = cache->base[c];
         } else {
             empty_still(cache, c, top_of(cache, c));
-            set_top(cache, c, cache->base[c]);
+            set_top(cache->open, c, cache->base[c]);
         }
     }
 }
@@ -319,7 +320,7 @@ static void steal_locked(fby_cache *cache, loot *taken)
 #endif
     for (uint32_t c = 1; c < FBY_CLASSES; c++) {
         returning r = {.class_index = c};
-        fby_slot *now = atomic_load_explicit(&cache->stack[c].top, memory_order_seq_cst);
+        fby_slot *now = atomic_load_explicit(&cache->open->top[c], memory_order_seq_cst);
         for (fby_slot *slot = cache->base[c]; slot < taken->top[c] && slot <= now; slot++) {
             void *block = taken->block[slot - cache->base[1]], *none = NULL;
             if (block == NULL)
@@ -340,7 +341,7 @@ static uint64_t digest(fby_cache *cache, bool *holds)
     uint64_t sum = 0;
     *holds = false;
     for (uint32_t c = 1; c < FBY_CLASSES; c++) {
-        fby_slot *top = cache->gate != 0 ? cache->kept[c] : top_of(cache, c);
+        fby_slot *top = cache->open == NULL ? cache->kept[c] : top_of(cache, c);
         sum = (sum ^ (uintptr_t)top) * 0x9e3779b97f4a7c15u;
         for (fby_slot *slot = cache->base[c]; slot < top && !*holds; slot++)
             *holds = get(slot) != NULL;
@@ -357,7 +358,7 @@ bool fby_cache_settle(fby_cache *cache)
     bool still = sum == cache->seen;
     cache->seen = sum;
     if (still && holds) {
-        if (cache->gate != 0 || !cache->used) {
+        if (cache->open == NULL) {
             flush_locked(cache);
             cache->seen = digest(cache, &holds);
         } else if (fby_os_barrier_ready() && the_loot() != NULL) {
@@ -387,14 +388,11 @@ fby_cache *fby_cache_first(void)
 
 static void lay_out(fby_cache *cache, fby_slot *slots)
 {
-    cache->stack[0].limit = NULL;
-    set_top(cache, 0, GATE);
     for (uint32_t c = 1; c < FBY_CLASSES; c++) {
         uint32_t depth = fby_class_depth(c);
         cache->base[c] = slots + 1; /* slots[0] stays NULL */
         cache->end[c] = cache->base[c] + depth;
-        cache->stack[c].limit = cache->end[c];
-        set_top(cache, c, cache->base[c]);
+        cache->kept[c] = cache->base[c];
         slots += depth + 1;
     }
 }
@@ -431,43 +429,74 @@ static fby_cache *take_unused(void)
     return cache;
 }
 
-/* At the end of a thread: the cache waits for another. */
-static void leave(void *argument)
+static void put_unused(fby_cache *cache)
 {
-    fby_cache *cache = argument;
-    fby_scope_end_all(cache);
-    fby_cache_mine = &fby_cache_none;
-    if (!fby_purge_in_background())
-        fby_cache_flush(cache);
-    fby_lock_take(&cache->lock);
-    cache->used = false;
-    fby_lock_release(&cache->lock);
     fby_lock_take(&all.lock);
     cache->free_next = all.unused;
     all.unused = cache;
     fby_lock_release(&all.lock);
 }
 
-fby_cache *fby_cache_self(void)
+/* At the end of a thread: the cache waits for another. */
+static void leave(void *argument)
 {
-    if (fby_cache_mine != &fby_cache_none)
-        return fby_cache_mine;
-    if (!fby_shared_start(leave))
-        return NULL;
+    fby_cache *cache = argument;
+    fby_scope_end_all(cache);
+    thread_ends = true;
+    fby_cache_mine = &fby_cache_none;
+    if (!fby_purge_in_background())
+        fby_cache_flush(cache);
+    fby_lock_take(&cache->lock);
+    if (cache->open != NULL)
+        shut(cache);
+    cache->used = false;
+    fby_lock_release(&cache->lock);
+    put_unused(cache);
+}
+
+/* A cache for this thread or this call, shut, with the gate that each new one has. */
+static fby_cache *take(bool use)
+{
     fby_cache *cache = take_unused();
     if (cache == NULL)
         cache = make();
     if (cache == NULL)
         return NULL;
     fby_lock_take(&cache->lock);
-    cache->used = true;
+    cache->used = use;
+    cache->gate = atomic_load_explicit(&fby_cache_gate_always, memory_order_relaxed);
     fby_lock_release(&cache->lock);
-    uint32_t always = atomic_load_explicit(&fby_cache_gate_always, memory_order_relaxed);
-    if (cache->gate != always)
-        fby_cache_set_gate(cache, always, ~always);
+    return cache;
+}
+
+fby_cache *fby_cache_self(void)
+{
+    if (fby_cache_mine != &fby_cache_none)
+        return fby_cache_mine;
+    if (thread_ends || !fby_shared_start(leave))
+        return NULL;
+    fby_cache *cache = take(true);
+    if (cache == NULL)
+        return NULL;
+    fby_cache_set_gate(cache, 0, 0);
     fby_cache_mine = cache;
     fby_shared_mark_thread(cache); /* may allocate */
     return cache;
+}
+
+bool fby_cache_thread_ends(void)
+{
+    return thread_ends;
+}
+
+fby_cache *fby_cache_borrow(void)
+{
+    return take(false);
+}
+
+void fby_cache_return(fby_cache *cache)
+{
+    put_unused(cache);
 }
 
 /* ---- fork ---- */
@@ -490,15 +519,15 @@ void fby_cache_unlock_all(void)
     fby_lock_release(&all.lock);
 }
 
-/* Its thread may have vanished between a pop that found nothing and the slow path. */
-static void settle_tops(fby_cache *cache)
+/* Its thread is not there, but what it had is; it may have vanished between a pop that found
+ * nothing and the slow path. */
+static void shut_for_lost_thread(fby_cache *cache)
 {
     for (uint32_t c = 1; c < FBY_CLASSES; c++) {
-        if (cache->gate != 0)
-            set_top(cache, c, GATE);
-        else if (top_of(cache, c) < cache->base[c])
-            set_top(cache, c, cache->base[c]);
+        fby_slot *top = top_of(cache, c);
+        cache->kept[c] = compact(cache, c, top < cache->base[c] ? cache->base[c] : top);
     }
+    cache->open = NULL;
 }
 
 void fby_cache_after_fork(void)
@@ -510,7 +539,8 @@ void fby_cache_after_fork(void)
         fby_lock_reset(&cache->arena.lock);
         if (cache == fby_cache_mine)
             continue;
-        settle_tops(cache);
+        if (cache->open != NULL)
+            shut_for_lost_thread(cache);
         cache->used = false;
         cache->free_next = all.unused;
         all.unused = cache;

@@ -2,7 +2,9 @@
 /*
  * A thread's cache: for each size class a bounded stack of pointers to free
  * blocks. malloc pops, free pushes, whoever allocated the block; neither writes
- * into free blocks, takes a lock or makes an atomic exchange.
+ * into free blocks, takes a lock or makes an atomic exchange. The tops of the
+ * stacks are thread-local, so that no pointer is followed to find them; the
+ * cache, with the slots, outlives its thread.
  *
  *     base        top            limit
  *      v           v               v
@@ -10,8 +12,15 @@
  *                 ^ pop        ^ push
  *
  * A stack that runs empty takes a magazine from the depot of its class, or
- * carves; one that is full hands its older half over as a magazine. When a
- * thread ends, its cache waits as it is for the next thread.
+ * carves; one that is full hands its older half over as a magazine.
+ *
+ *     made --> shut <------------> open --> (its thread ends) shut --> next thread
+ *              tops in kept[],     tops in the thread's
+ *              every call is       fby_stacks_mine
+ *              a slow one
+ *
+ * A cache is shut while no thread has it, and while there is a reason to look at
+ * each call (the gate).
  *
  * Another thread may empty the stacks of a thread that does not move, so that
  * memory goes back while the owner sleeps. The owner pays nothing for it:
@@ -64,10 +73,12 @@
 
 typedef _Atomic(void *) fby_slot;
 
-typedef struct fby_stack {
-    _Atomic(fby_slot *) top; /* the next slot to write; what lies below is free blocks */
-    fby_slot *limit;         /* one past the last slot; NULL: gated */
-} fby_stack;
+/* By class; [0] is always empty and full. While the thread's cache is shut, or it has none, each
+ * top is the gate, which has nothing but NULL below it. */
+typedef struct fby_stacks {
+    _Atomic(fby_slot *) top[FBY_CLASSES]; /* the next slot to write; below lie free blocks */
+    fby_slot *limit[FBY_CLASSES];         /* one past the last slot; NULL: shut */
+} fby_stacks;
 
 enum {
     FBY_GATE_STATS = 1,  /* each call is counted */
@@ -87,16 +98,15 @@ typedef struct fby_cache_stats {
 } fby_cache_stats;
 
 typedef struct fby_cache {
-    fby_stack stack[FBY_CLASSES]; /* [0] is always empty and full */
-
     _Alignas(FBY_CACHELINE) fby_lock lock; /* the slow paths, the thief */
-    uint32_t gate;                         /* why stack[] leads to the slow paths; 0: it does not */
+    uint32_t gate;                         /* why each call is looked at; 0: it is not */
+    fby_stacks *open;                      /* its thread's; NULL: shut */
     bool used;                             /* by a thread */
     bool untraced;               /* inside a call that is recorded as a whole; the owner's */
     uint64_t seen;               /* digest of the tops when the purge last looked */
     fby_slot *base[FBY_CLASSES]; /* first slot; the one before it is always NULL */
     fby_slot *end[FBY_CLASSES];  /* one past the last slot */
-    fby_slot *kept[FBY_CLASSES]; /* the tops while gated */
+    fby_slot *kept[FBY_CLASSES]; /* the tops while shut */
     fby_pool *pool;
     struct fby_scope *scope;     /* innermost; NULL: none */
     struct fby_cache *all_next;  /* constant */
@@ -105,44 +115,124 @@ typedef struct fby_cache {
     fby_cache_stats stats;
 } fby_cache;
 
-/* The calling thread's; before its first call and after its end &fby_cache_none, whose stacks are
- * gated like those of a cache that is, so that the inline paths need not ask. */
-extern fby_cache fby_cache_none;
-extern _Thread_local fby_cache *fby_cache_mine
-    __attribute__((tls_model("initial-exec"), visibility("hidden")));
+#define FBY_THREAD_LOCAL                                                                           \
+    _Thread_local __attribute__((tls_model("initial-exec"), visibility("hidden")))
 
-/* NULL: empty, or gated; go on with fby_cache_refill(). */
-static inline void *fby_cache_pop(fby_cache *cache, uint32_t class_index)
+/* The calling thread's; before its first call and after its end &fby_cache_none, which has no gate
+ * and no blocks. */
+extern fby_cache fby_cache_none;
+extern FBY_THREAD_LOCAL fby_cache *fby_cache_mine;
+extern FBY_THREAD_LOCAL fby_stacks fby_stacks_mine;
+
+/* ---- the owner's access to its tops ----
+ * gcc adds up the address of an atomic thread-local object before it uses it; written out, it is
+ * part of the instruction. */
+#if defined(__x86_64__) && !defined(__clang__) && !FBY_TSAN
+
+typedef uint64_t fby_place; /* from the thread pointer */
+
+static inline fby_place fby_stacks_place(void)
 {
-    fby_stack *stack = &cache->stack[class_index];
-    fby_slot *top = atomic_load_explicit(&stack->top, memory_order_relaxed) - 1;
-    atomic_store_explicit(&stack->top, top, FBY_STEAL_ORDER);
+    fby_place place;
+    __asm__("movq fby_stacks_mine@GOTTPOFF(%%rip), %0" : "=r"(place));
+    return place;
+}
+
+static inline fby_slot *fby_top_of(fby_place place, uint64_t class_index)
+{
+    fby_slot *top;
+    __asm__ volatile("movq %%fs:(%1,%2,8), %0" : "=r"(top) : "r"(place), "r"(class_index));
+    return top;
+}
+
+static inline fby_slot *fby_limit_of(fby_place place, uint64_t class_index)
+{
+    fby_slot *limit;
+    __asm__ volatile("movq %%fs:%c3(%1,%2,8), %0"
+                     : "=r"(limit)
+                     : "r"(place), "r"(class_index), "i"(offsetof(fby_stacks, limit)));
+    return limit;
+}
+
+/* A release: x86-64 keeps the order of stores, the clobber the compiler's. */
+static inline void fby_set_top(fby_place place, uint64_t class_index, fby_slot *top)
+{
+    __asm__ volatile("movq %2, %%fs:(%0,%1,8)"
+                     :
+                     : "r"(place), "r"(class_index), "r"(top)
+                     : "memory");
+}
+
+#else
+
+typedef fby_stacks *fby_place;
+
+static inline fby_place fby_stacks_place(void)
+{
+    return &fby_stacks_mine;
+}
+
+static inline fby_slot *fby_top_of(fby_place stacks, uint32_t class_index)
+{
+    return atomic_load_explicit(&stacks->top[class_index], memory_order_relaxed);
+}
+
+static inline fby_slot *fby_limit_of(fby_place stacks, uint32_t class_index)
+{
+    return stacks->limit[class_index];
+}
+
+static inline void fby_set_top(fby_place stacks, uint32_t class_index, fby_slot *top)
+{
+    atomic_store_explicit(&stacks->top[class_index], top,
+                          FBY_TSAN ? memory_order_seq_cst : memory_order_release);
+}
+
+#endif
+
+/* NULL: empty, or shut; go on with fby_cache_refill(). */
+static inline void *fby_cache_pop(uint32_t class_index)
+{
+    fby_place mine = fby_stacks_place();
+    fby_slot *top = fby_top_of(mine, class_index) - 1;
+    fby_set_top(mine, class_index, top);
     /* S1, with S2: the compiler keeps the order, the thief's membarrier makes the processor's
      * agree. */
     atomic_signal_fence(memory_order_seq_cst);
-    return atomic_load_explicit(top, FBY_STEAL_ORDER);
+    void *block = atomic_load_explicit(top, FBY_STEAL_ORDER);
+    /* The next one will be written first, and a store that misses holds up those behind it. */
+    if (FBY_LIKELY(block != NULL))
+        __builtin_prefetch(atomic_load_explicit(top - 1, memory_order_relaxed), 1, 3);
+    return block;
 }
 
-/* False: full, or gated; go on with fby_cache_spill(). */
-static inline bool fby_cache_push(fby_cache *cache, uint32_t class_index, void *block)
+/* False: full, or shut; go on with fby_cache_spill(). */
+static inline bool fby_cache_push(uint32_t class_index, void *block)
 {
-    fby_stack *stack = &cache->stack[class_index];
-    fby_slot *top = atomic_load_explicit(&stack->top, memory_order_relaxed);
-    if (FBY_UNLIKELY(top >= stack->limit))
+    fby_place mine = fby_stacks_place();
+    fby_slot *top = fby_top_of(mine, class_index);
+    if (FBY_UNLIKELY(top >= fby_limit_of(mine, class_index)))
         return false;
     /* S3, with S4: what this thread did to the block precedes its next use. */
     atomic_store_explicit(top, block, memory_order_release);
-    atomic_store_explicit(&stack->top, top + 1, memory_order_release);
+    fby_set_top(mine, class_index, top + 1);
     return true;
 }
 
-/* The calling thread's cache, made or taken over if need be; NULL for want of memory. */
+/* The calling thread's cache, made or taken over if need be; NULL for want of memory, or when the
+ * thread has given its cache up because it ends. */
 fby_cache *fby_cache_self(void);
+
+/* For what a thread still does after that, a call at a time: a cache that no thread has, shut; NULL
+ * for want of memory. */
+fby_cache *fby_cache_borrow(void);
+void fby_cache_return(fby_cache *cache);
+bool fby_cache_thread_ends(void);
 
 /* After a pop that gave NULL: a block of the class for a request of `size` bytes at a multiple of
  * `align`; NULL for want of memory. */
 void *fby_cache_refill(fby_cache *cache, uint32_t class_index, size_t size, size_t align);
-/* After a pop from fby_cache_none. */
+/* After a pop that gave NULL in a thread without a cache. */
 void fby_cache_none_popped(uint32_t class_index);
 /* After a push that did not: takes the block. */
 void fby_cache_spill(fby_cache *cache, uint32_t class_index, void *block);
@@ -150,7 +240,7 @@ void fby_cache_spill(fby_cache *cache, uint32_t class_index, void *block);
 /* Sets and clears reasons for the gate; the owner, or anyone while it is not in use. */
 void fby_cache_set_gate(fby_cache *cache, uint32_t set, uint32_t clear);
 
-/* Pop and push of a gated cache, its lock held; the pop gives NULL for want of memory only. */
+/* Pop and push of a shut cache, its lock held; the pop gives NULL for want of memory only. */
 void *fby_cache_kept_pop(fby_cache *cache, uint32_t class_index);
 void fby_cache_kept_push(fby_cache *cache, uint32_t class_index, void *block);
 

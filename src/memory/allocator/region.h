@@ -95,7 +95,7 @@ typedef struct fby_region {
     _Atomic uint32_t described; /* units whose metadata is writable; only grows */
 } fby_region;
 
-extern fby_region fby_the_region;
+extern fby_region fby_the_region __attribute__((visibility("hidden")));
 
 /* `base` before there is a region: no address, NULL included, is less than 1 TiB above it. */
 #define FBY_BASE_NONE ((uintptr_t)1 << 63)

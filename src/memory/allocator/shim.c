@@ -50,7 +50,7 @@ EXPORT void *reallocarray(void *block, size_t count, size_t size)
 
 EXPORT void *aligned_alloc(size_t alignment, size_t size)
 {
-    return fby_aligned_alloc(alignment, size);
+    return fby_blocks_aligned_inline(alignment, size);
 }
 
 /* glibc's takes the next power of two where it is given none. */
@@ -63,7 +63,7 @@ EXPORT void *memalign(size_t alignment, size_t size)
     size_t power = 1;
     while (power < alignment)
         power *= 2;
-    return fby_blocks_aligned(power, size);
+    return fby_blocks_aligned_inline(power, size);
 }
 
 EXPORT int posix_memalign(void **out, size_t alignment, size_t size)
@@ -71,7 +71,7 @@ EXPORT int posix_memalign(void **out, size_t alignment, size_t size)
     if (!fby_is_pow2(alignment) || alignment % sizeof(void *) != 0)
         return EINVAL;
     int kept = errno;
-    void *block = fby_blocks_aligned(alignment, size);
+    void *block = fby_blocks_aligned_inline(alignment, size);
     errno = kept;
     if (block == NULL)
         return ENOMEM;
@@ -81,7 +81,7 @@ EXPORT int posix_memalign(void **out, size_t alignment, size_t size)
 
 EXPORT void *valloc(size_t size)
 {
-    return fby_blocks_aligned((size_t)sysconf(_SC_PAGESIZE), size);
+    return fby_blocks_aligned_inline((size_t)sysconf(_SC_PAGESIZE), size);
 }
 
 EXPORT void *pvalloc(size_t size)
@@ -91,7 +91,7 @@ EXPORT void *pvalloc(size_t size)
         errno = ENOMEM;
         return NULL;
     }
-    return fby_blocks_aligned(page, rounded & ~(page - 1));
+    return fby_blocks_aligned_inline(page, rounded & ~(page - 1));
 }
 
 EXPORT size_t malloc_usable_size(void *block)

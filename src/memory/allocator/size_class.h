@@ -25,9 +25,10 @@ enum {
 };
 
 /* Written once, before any block exists. */
-extern uint8_t fby_class_table[FBY_QUICK_MAX / 16 + 1]; /* by (size + 15) / 16 */
-extern uint32_t fby_class_sizes[FBY_CLASSES];           /* bytes; 0 for class 0 */
-extern uint32_t fby_class_reciprocals[FBY_CLASSES];     /* ceil(2^32 / size) */
+extern uint8_t fby_class_table[FBY_QUICK_MAX / 16 + 1]
+    __attribute__((visibility("hidden")));          /* by (size + 15) / 16 */
+extern uint32_t fby_class_sizes[FBY_CLASSES];       /* bytes; 0 for class 0 */
+extern uint32_t fby_class_reciprocals[FBY_CLASSES]; /* ceil(2^32 / size) */
 void fby_class_init(void);
 
 /* For any size up to FBY_SMALL_MAX; 0 counts as 1. */

@@ -196,6 +196,49 @@ static void a_thread_that_ends_leaves_its_cache_for_the_next(void **state)
     assert_int_equal(after.thread_caches, before.thread_caches);
 }
 
+/* Of a key that is younger than the allocator's: it is called when the thread's cache has gone. */
+static void allocate_late(void *kept)
+{
+    uint32_t *small = fby_malloc(40), *large = fby_malloc(100000), *aligned;
+    small[0] = large[0] = 7;
+    fby_free(fby_realloc(small, 3000));
+    fby_free(large);
+    aligned = fby_aligned_alloc(256, 256);
+    assert_int_equal((uintptr_t)aligned % 256, 0);
+    fby_free(aligned);
+    fby_free(kept);
+}
+
+static pthread_key_t late_key;
+
+static void *end_late(void *nothing)
+{
+    (void)nothing;
+    assert_int_equal(pthread_setspecific(late_key, fby_malloc(64)), 0);
+    return NULL;
+}
+
+static void a_thread_may_allocate_until_its_last_destructor(void **state)
+{
+    (void)state;
+    if (FBY_ASAN)
+        skip();
+    fby_allocator_stats before = {.struct_size = sizeof before}, after = before;
+    fby_free(fby_malloc(1));
+    assert_int_equal(pthread_key_create(&late_key, allocate_late), 0);
+    for (int i = 0; i < 50; i++) {
+        pthread_t thread;
+        assert_int_equal(pthread_create(&thread, NULL, end_late, NULL), 0);
+        pthread_join(thread, NULL);
+        fby_allocator_purge();
+        if (i == 0)
+            assert_int_equal(fby_allocator_get_stats(&before), FBY_OK);
+    }
+    assert_int_equal(fby_allocator_get_stats(&after), FBY_OK);
+    assert_int_equal(after.thread_caches, before.thread_caches);
+    assert_int_equal(pthread_key_delete(late_key), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -203,6 +246,7 @@ int main(void)
         cmocka_unit_test(a_robbed_thread_never_gets_a_block_twice),
         cmocka_unit_test(a_fork_in_a_storm_of_threads_leaves_a_child_that_can_allocate),
         cmocka_unit_test(a_thread_that_ends_leaves_its_cache_for_the_next),
+        cmocka_unit_test(a_thread_may_allocate_until_its_last_destructor),
     };
     return cmocka_run_group_tests_name("allocator threads", tests, NULL, NULL);
 }
