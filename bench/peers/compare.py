@@ -17,6 +17,7 @@ pictures to --plots. What a run measures, a file of texts with a number of threa
 of what stood there for them; other lines stay, so that the whole can be measured in parts:
 
     compare.py --texts medium --threads 1 --measure speed      # minutes; as often as there are parts
+    compare.py --measure single    # one text a call: the median, peers-single.csv
     compare.py --measure start
     compare.py --measure nothing                               # the tables and pictures of all parts
 
@@ -43,6 +44,7 @@ import numpy as np
 
 from engines import ENGINES, PACKAGES, Place, tokenizer
 from plot import plot_all
+from single import single_all
 from start import start_all
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -418,6 +420,16 @@ def measure(args, names, texts, threads, reference, results):
             worker.close()
 
 
+def opened(name, threads, args):
+    worker = Worker(name, threads, args)
+    try:
+        worker.open(1)
+    except Absent:
+        worker.close()
+        raise
+    return worker
+
+
 def has_precision(name, args):
     """Whether this build has a precision of Forebay's, by its own word."""
     precision = name.split("-", 1)[1]
@@ -450,8 +462,9 @@ def arguments():
     parser.add_argument("--texts-dir", default=ROOT / "bench" / "texts", type=pathlib.Path)
     parser.add_argument("--threads", type=words,
                         default=[str(n) for n in sorted({1, min(2, os.cpu_count() or 1)})])
-    parser.add_argument("--measure", type=words, default=["speed", "start"],
-                        help="speed,start; nothing: only show and draw what was measured")
+    parser.add_argument("--measure", type=words, default=["speed", "single", "start"],
+                        help="speed,single,start; nothing: only show and draw what was "
+                        "measured")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--tokens", type=int, default=8192, help="a round, about (8192)")
     parser.add_argument("--tries", type=int, default=1, help="of each batch, before the rounds")
@@ -488,6 +501,9 @@ def main():
         for threads in map(int, args.threads):
             measure(args, names, texts, threads, reference, results)
         draw(args)
+    if "single" in args.measure:
+        single_all(args, [name for name in names if name not in ABSENT], texts, turn,
+                   lambda name, threads: opened(name, threads, args))
     if "start" in args.measure:
         args.out.mkdir(parents=True, exist_ok=True)
         start_all(args, [name for name in names if name not in ABSENT], texts[-1], turn)

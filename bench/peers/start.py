@@ -15,12 +15,11 @@ import sys
 import threading
 import time
 
-from engines import ENGINES
 from worker import peak_mb
 
 HERE = pathlib.Path(__file__).resolve().parent
 LINE = "A forebay is the pool of water that feeds a turbine."
-COMMAND = "forebay command"
+COMMAND = "forebay command "
 
 
 def one_worker(name, texts, threads, args):
@@ -56,10 +55,11 @@ def write_all(stream, texts):
     stream.flush()
 
 
-def one_command(texts, threads, args):
+def one_command(precision, texts, threads, args):
     begin = time.perf_counter()
-    with subprocess.Popen([args.command, "embed", "--model", args.model, "--threads", str(threads),
-                           "--format", "f32"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    words = [args.command, "embed", "--model", args.model, "--threads", str(threads),
+             "--precision", precision, "--format", "f32"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                           stderr=subprocess.DEVNULL) as process:
         process.stdin.write(LINE.encode() + b"\n")
         process.stdin.flush()
@@ -81,13 +81,15 @@ def start_all(args, names, texts, turn):
     print(f"\nstart to first embedding, {args.starts} runs in turns; "
           f"peak memory after the {texts.name} texts, {threads} threads")
     print(f"  {'engine':<27}{'median ms':>10}{'least':>8}{'most':>8}{'peak MB':>10}")
-    found = {name: [] for name in [COMMAND, *names]}
+    commands = [COMMAND + name.split("-", 1)[1] for name in names if name.startswith("forebay-")]
+    found = {name: [] for name in [*commands, *names]}
     for _ in range(args.starts):
         for name in list(found):
             try:
                 with turn(args):
-                    found[name].append(one_command(texts.lines, threads, args)
-                                       if name == COMMAND
+                    found[name].append(one_command(name.removeprefix(COMMAND), texts.lines,
+                                                   threads, args)
+                                       if name.startswith(COMMAND)
                                        else one_worker(name, texts.given(name), threads, args))
             except (OSError, RuntimeError) as reason:
                 print(f"{name}: start not measured: {reason}", file=sys.stderr)
@@ -98,7 +100,6 @@ def start_all(args, names, texts, turn):
         for name, runs in found.items():
             ms, peaks = zip(*runs)
             row = [statistics.median(ms), min(ms), max(ms), statistics.median(peaks)]
-            label = name if name in ENGINES and not name.startswith("forebay") or name == COMMAND \
-                else f"{name} (Python)"
+            label = f"{name} (Python)" if name.startswith("forebay-") else name
             out.writerow([label, *(f"{x:.1f}" for x in row), len(runs)])
             print(f"  {label:<27}{row[0]:>10.0f}{row[1]:>8.0f}{row[2]:>8.0f}{row[3]:>10.0f}")

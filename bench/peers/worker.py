@@ -7,6 +7,7 @@
     {"do": "open", "threads": 2, "streams": 1}      -> {}
     {"do": "texts", "texts": [...]}                 -> {}
     {"do": "run", "batch": 16}                      -> {"seconds": 0.41, "cpu_seconds": 0.8}
+    {"do": "each"}                                  -> {"seconds": [0.0031, ...]}, a text alone
     {"do": "save", "batch": 16, "path": "x.npy"}    -> {}
     {"do": "memory"}                                -> {"peak_mb": 312.5}
 
@@ -48,14 +49,22 @@ class Worker:
         return {"seconds": time.perf_counter() - begin,
                 "cpu_seconds": time.process_time() - begin_cpu}
 
+    def each(self, _):
+        seconds = []
+        for text in self.texts:
+            begin = time.perf_counter()
+            self.engine.embed([text], 1)
+            seconds.append(time.perf_counter() - begin)
+        return {"seconds": seconds}
+
     def save(self, order):
         import numpy as np
         np.save(order["path"], self.engine.embed(self.texts, order["batch"]))
         return {}
 
     def obey(self, order):
-        calls = {"open": self.open, "texts": self.set_texts, "run": self.run, "save": self.save,
-                 "memory": lambda _: {"peak_mb": peak_mb()}}
+        calls = {"open": self.open, "texts": self.set_texts, "run": self.run, "each": self.each,
+                 "save": self.save, "memory": lambda _: {"peak_mb": peak_mb()}}
         try:
             return calls[order["do"]](order)
         except Exception as error:  # the parent says which engine is absent, and why

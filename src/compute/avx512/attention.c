@@ -110,6 +110,14 @@ FBY_INLINE void run_product(const product *t, const size_t rows, const size_t ve
         FBY_UNROLL
     for (size_t i = 0; i < vectors; i++)
         acc[row][i] = _mm512_mul_ps(acc[row][i], _mm512_set1_ps(t->finish[row]));
+    if (lanes[vectors - 1] == 0xffff) { /* whole stores can be forwarded to what reads them */
+        FBY_UNROLL
+        for (size_t row = 0; row < rows; row++)
+            FBY_UNROLL
+        for (size_t i = 0; i < vectors; i++)
+            _mm512_storeu_ps(out + row * t->ldo + 16 * i, acc[row][i]);
+        return;
+    }
     FBY_UNROLL
     for (size_t row = 0; row < rows; row++)
         FBY_UNROLL

@@ -11,6 +11,9 @@
 /* A tile: 14 rows of 32 columns, two vectors a row; 28 accumulators of 32 registers. */
 enum { FBY_AVX512_PANEL = 32, FBY_AVX512_ROWS = 14 };
 
+/* Rows that LayerNorm takes at a time. */
+enum { FBY_AVX512_NORM_ROWS = 4 };
+
 /* RUN(n), n a constant, where `rows` is n, from 1 to FBY_AVX512_ROWS: one body a height. */
 #define FBY_AVX512_HEIGHTS(rows, RUN)                                                              \
     switch (rows) {                                                                                \

@@ -243,9 +243,13 @@ static void linear_residual_norm(const fby_linear *linear, const fby_layer_norm 
 {
     const target to = {.out = out, .ldo = ldo};
     product(linear, FBY_ACTIVATION_NONE, x, residual, ldr, rows, &to);
-    fby_avx512_layer_norm(norm, out, ldo, rows);
-    if (next != NULL)
-        operand(next, out, ldo, rows, out_operand);
+    for (uint32_t row = 0; row < rows; row += FBY_AVX512_NORM_ROWS) {
+        uint32_t count = fby_min_u32(FBY_AVX512_NORM_ROWS, rows - row);
+        fby_avx512_layer_norm(norm, out + row * ldo, ldo, count);
+        if (next != NULL)
+            operand(next, out + row * ldo, ldo, count,
+                    (char *)out_operand + row * fby_bf16_operand_bytes(next->k));
+    }
 }
 
 /* As many vdpbf16ps a cycle as the core starts, as in peak.c. */

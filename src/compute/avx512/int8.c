@@ -15,6 +15,7 @@
  */
 #include <immintrin.h>
 #include <stdbool.h>
+#include <string.h>
 
 #include "base/bits.h"
 #include "compute/avx512/attention_bf16.h"
@@ -170,7 +171,11 @@ FBY_INLINE void finish(const tile *t, ints acc[TILE][2], const size_t rows, cons
             }
 #if FBY_AVX512_BF16
             if (narrow != NULL) {
-                _mm256_mask_storeu_epi16(narrow, lanes, (__m256i)_mm512_cvtneps_pbh(y));
+                const __m256i rounded = (__m256i)_mm512_cvtneps_pbh(y);
+                if (whole)
+                    _mm256_storeu_si256((__m256i *)(void *)narrow, rounded);
+                else
+                    _mm256_mask_storeu_epi16(narrow, lanes, rounded);
                 narrow += t->ldo;
                 continue;
             }
@@ -243,31 +248,39 @@ static void product(const fby_linear *linear, fby_activation activation, const c
 
 /* ---- rows to codes ---- */
 
-/* The smallest and largest of x's inputs that are not apart, and 0. Four vectors at a time, each
- * with a chain of its own. */
+/*
+ * The smallest and largest of x's inputs that are not apart, and 0. As integers, of which a core
+ * compares twice as many a cycle: those above 0 stand in order, and those below 0 are, without a
+ * sign, above them in the reverse order. NaN is the largest or the smallest.
+ */
 FBY_INLINE void range_of(const float *x, const uint16_t *rest, uint32_t k, float *low, float *high)
 {
-    __m512 least[4], most[4];
+    __m512i most[2], least[2];
     FBY_UNROLL
-    for (uint32_t i = 0; i < 4; i++)
-        least[i] = most[i] = _mm512_setzero_ps();
+    for (uint32_t i = 0; i < 2; i++)
+        most[i] = least[i] = _mm512_setzero_si512();
     uint32_t j = 0;
-    for (; j + 64 <= k; j += 64)
+    for (; j + 32 <= k; j += 32)
         FBY_UNROLL
-    for (uint32_t i = 0; i < 4; i++) {
-        __m512 value = _mm512_maskz_loadu_ps(rest[j / 16 + i], x + j + 16 * i);
-        least[i] = _mm512_min_ps(value, least[i]); /* `least` if the value is NaN */
-        most[i] = _mm512_max_ps(value, most[i]);
+    for (uint32_t i = 0; i < 2; i++) {
+        __m512i value = _mm512_maskz_loadu_epi32(rest[j / 16 + i], x + j + 16 * i);
+        most[i] = _mm512_max_epi32(most[i], value);
+        least[i] = _mm512_max_epu32(least[i], value);
     }
     for (; j < k; j += 16) {
-        __m512 value = _mm512_maskz_loadu_ps(rest[j / 16], x + j);
-        least[0] = _mm512_min_ps(value, least[0]);
-        most[0] = _mm512_max_ps(value, most[0]);
+        __m512i value = _mm512_maskz_loadu_epi32(rest[j / 16], x + j);
+        most[0] = _mm512_max_epi32(most[0], value);
+        least[0] = _mm512_max_epu32(least[0], value);
     }
-    *low = _mm512_reduce_min_ps(
-        _mm512_min_ps(_mm512_min_ps(least[0], least[1]), _mm512_min_ps(least[2], least[3])));
-    *high = _mm512_reduce_max_ps(
-        _mm512_max_ps(_mm512_max_ps(most[0], most[1]), _mm512_max_ps(most[2], most[3])));
+    const uint32_t bits_high =
+        (uint32_t)_mm512_reduce_max_epi32(_mm512_max_epi32(most[0], most[1]));
+    const uint32_t bits_low = _mm512_reduce_max_epu32(_mm512_max_epu32(least[0], least[1]));
+    memcpy(high, &bits_high, sizeof bits_high);
+    memcpy(low, &bits_low, sizeof bits_low);
+    if (!(*low < 0.0f))
+        *low = *low == *low ? 0.0f : -INFINITY;
+    if (!(*high >= 0.0f))
+        *high = INFINITY;
 }
 
 /* The lanes of four vectors as bytes, 0 … 255. */
@@ -284,69 +297,97 @@ FBY_INLINE __m512i codes_of(__m512 x, __m512 inverse, __m512 zero)
     return _mm512_cvtps_epi32(_mm512_fmadd_ps(x, inverse, zero));
 }
 
-/* k inputs to codes, zeros up to the row's end; returns the codes' sum. Those of apart inputs meet
- * weights of 0. */
-FBY_INLINE uint64_t write_codes(const float *x, uint32_t k, __m512 inverse, __m512 zero,
-                                uint8_t *codes)
+/* k inputs to codes, zeros for apart ones and up to the row's end; returns the codes' sum. */
+FBY_INLINE uint64_t write_codes(const float *x, const uint16_t *rest, uint32_t k, __m512 inverse,
+                                __m512 zero, uint8_t *codes)
 {
     __m512i part[4], sum = _mm512_setzero_si512();
+    uint64_t counts;
     uint32_t j = 0;
     for (; j + 64 <= k; j += 64) {
         FBY_UNROLL
         for (uint32_t i = 0; i < 4; i++)
             part[i] = codes_of(_mm512_loadu_ps(x + j + 16 * i), inverse, zero);
-        __m512i all = bytes_of(part);
+        memcpy(&counts, rest + j / 16, sizeof counts);
+        __m512i all = _mm512_maskz_mov_epi8(counts, bytes_of(part));
         sum = _mm512_add_epi64(sum, _mm512_sad_epu8(all, _mm512_setzero_si512()));
         _mm512_store_si512(codes + j, all);
     }
     if (j < k) {
+        counts = 0;
         FBY_UNROLL
         for (uint32_t i = 0; i < 4; i++) {
             __mmask16 lanes = fby_avx512_lanes(k - j, i);
             __m512 value =
                 lanes != 0 ? _mm512_maskz_loadu_ps(lanes, x + j + 16 * i) : _mm512_setzero_ps();
             part[i] = codes_of(value, inverse, zero);
+            counts |= lanes != 0 ? (uint64_t)rest[j / 16 + i] << 16 * i : 0;
         }
-        __m512i all = _mm512_maskz_mov_epi8((1ull << (k - j)) - 1, bytes_of(part));
+        __m512i all = _mm512_maskz_mov_epi8(counts, bytes_of(part));
         sum = _mm512_add_epi64(sum, _mm512_sad_epu8(all, _mm512_setzero_si512()));
         _mm512_store_si512(codes + j, all);
     }
     return (uint64_t)_mm512_reduce_add_epi64(sum);
 }
 
-static void quantize(const float *x, uint32_t k, const uint32_t *apart, const uint16_t *rest,
-                     fby_int8_row *row)
-{
-    uint8_t *codes = (uint8_t *)(row + 1);
-    float low, high, most = 0.0f;
-    uint32_t found = 0;
-    range_of(x, rest, k, &low, &high);
-    for (uint32_t i = 0; i < FBY_INT8_APART; i++)
-        if (apart[i] < k)
-            most = fby_int8_larger(__builtin_fabsf(x[apart[i]]), most);
-    const float scale = fby_int8_row_scale(low, high, most), by = 1.0f / scale;
-    const float zero = fby_int8_zero(low, by);
-    uint64_t sum = write_codes(x, k, _mm512_set1_ps(by), _mm512_set1_ps(zero), codes);
+/* What the rows of a layer's left side have in common. */
+typedef struct left {
+    uint32_t k, rest_count;
+    const uint16_t *rest;
+    __m256i apart; /* indices … */
+    __m256i exist; /* … of those that there are: all bits of a lane */
+} left;
 
+static left left_of(const fby_linear *next)
+{
+    left l = {.k = next->k, .rest = fby_int8_rest(shape, next)};
+    l.apart = _mm256_loadu_si256((const __m256i *)(const void *)fby_int8_indices(shape, next));
+    l.exist = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)next->k), l.apart);
+    l.rest_count = next->k - (uint32_t)__builtin_popcount(
+                                 (unsigned)_mm256_movemask_ps(_mm256_castsi256_ps(l.exist)));
+    return l;
+}
+
+/* As fby_int8_apart_code(), all of them. */
+FBY_INLINE __m128i apart_codes(__m256 value, float inverse)
+{
+    const __m256 most = _mm256_set1_ps((float)FBY_INT8_X_MAX);
+    __m256 code = _mm256_mul_ps(value, _mm256_set1_ps(inverse * (float)FBY_INT8_X_FINER));
+    __m256 number = _mm256_and_ps(code, _mm256_cmp_ps(code, code, _CMP_ORD_Q)); /* 0 for NaN */
+    number = _mm256_max_ps(_mm256_min_ps(number, most), _mm256_sub_ps(_mm256_setzero_ps(), most));
+    return _mm256_cvtepi32_epi16(_mm256_cvtps_epi32(number));
+}
+
+FBY_INLINE void quantize(const float *x, const left *l, fby_int8_row *row)
+{
+    const __m256 sign = _mm256_set1_ps(-0.0f);
+    float low, high;
+    range_of(x, l->rest, l->k, &low, &high);
+    __m256 value = _mm256_mask_i32gather_ps(_mm256_setzero_ps(), x, l->apart,
+                                            _mm256_castsi256_ps(l->exist), sizeof(float));
+    /* NaN does not count: maxima take their second operand then. */
+    __m256 size = _mm256_max_ps(_mm256_andnot_ps(sign, value), _mm256_setzero_ps());
+    __m128 half = _mm_max_ps(_mm256_castps256_ps128(size), _mm256_extractf128_ps(size, 1));
+    half = _mm_max_ps(half, _mm_movehl_ps(half, half));
+    half = _mm_max_ss(half, _mm_movehdup_ps(half));
+
+    const float scale = fby_int8_row_scale(low, high, _mm_cvtss_f32(half)), by = 1.0f / scale;
+    const float zero = fby_int8_zero(low, by);
+    uint64_t sum = write_codes(x, l->rest, l->k, _mm512_set1_ps(by), _mm512_set1_ps(zero),
+                               (uint8_t *)(row + 1));
     _mm512_store_si512(row, _mm512_setzero_si512());
-    for (uint32_t i = 0; i < FBY_INT8_APART; i++)
-        if (apart[i] < k) {
-            sum -= codes[apart[i]];
-            row->apart[i] = fby_int8_apart_code(x[apart[i]], by);
-            found++;
-        }
     row->scale = scale;
     row->low = -zero * scale;
-    row->sum = scale * (float)sum + row->low * (float)(k - found);
+    row->sum = scale * (float)sum + row->low * (float)l->rest_count;
+    _mm_store_si128((__m128i *)(void *)row->apart, apart_codes(value, by));
 }
 
 static void operand(const fby_linear *next, const float *x, size_t ldx, uint32_t rows, void *out)
 {
     const size_t bytes = operand_bytes(next->k);
-    const uint32_t *apart = fby_int8_indices(shape, next);
-    const uint16_t *rest = fby_int8_rest(shape, next);
+    const left l = left_of(next);
     for (size_t row = 0; row < rows; row++)
-        quantize(x + row * ldx, next->k, apart, rest, (fby_int8_row *)((char *)out + row * bytes));
+        quantize(x + row * ldx, &l, (fby_int8_row *)((char *)out + row * bytes));
 }
 
 static void linear(const fby_linear *linear, fby_activation activation, const void *x,
@@ -376,9 +417,13 @@ static void linear_residual_norm(const fby_linear *linear, const fby_layer_norm 
                                  float *out, size_t ldo, const fby_linear *next, void *out_operand)
 {
     product(linear, FBY_ACTIVATION_NONE, x, residual, ldr, rows, out, NULL, ldo);
-    fby_avx512_layer_norm(norm, out, ldo, rows);
-    if (next != NULL)
-        operand(next, out, ldo, rows, out_operand);
+    for (uint32_t row = 0; row < rows; row += FBY_AVX512_NORM_ROWS) {
+        uint32_t count = fby_min_u32(FBY_AVX512_NORM_ROWS, rows - row);
+        fby_avx512_layer_norm(norm, out + row * ldo, ldo, count);
+        if (next != NULL)
+            operand(next, out + row * ldo, ldo, count,
+                    (char *)out_operand + row * operand_bytes(next->k));
+    }
 }
 
 /* As many vpdpbusd a cycle as the core starts, as in peak.c. */

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * LayerNorm, and the small sums over vectors. A sum runs in 4 vectors of 16
- * lanes, so that the adds' latency is hidden, then over those in a fixed order.
- * Bound by loads and stores from level 1 or 2: a row of 384 floats is 24 vectors,
- * read three times and written once.
+ * lanes, then over those in a fixed order. LayerNorm takes four rows in turns: what
+ * one waits for, its last sums, a root and a division, the others hide, and gamma
+ * and beta are loaded once for them. A row of 384 floats is 24 vectors, read three
+ * times and written once: 24 + 24 + 36 loads of 512 bits, one a cycle (Zen 4).
  */
 #include "compute/avx512/avx512.h"
 #include "compute/avx512/vector.h"
 
-enum { SUMS = 4, STEP = SUMS * 16 };
+enum { SUMS = 4, STEP = SUMS * 16, ROWS = FBY_AVX512_NORM_ROWS };
 
 FBY_INLINE float total(const __m512 sum[SUMS])
 {
@@ -16,68 +17,114 @@ FBY_INLINE float total(const __m512 sum[SUMS])
         _mm512_add_ps(_mm512_add_ps(sum[0], sum[1]), _mm512_add_ps(sum[2], sum[3])));
 }
 
-static float sum_of(const float *x, uint32_t n)
+/* The sums of `rows` rows in turns, each in the same order whatever their number. */
+FBY_INLINE void sum_rows(const float *x, size_t ldx, uint32_t n, const size_t rows,
+                         float mean[ROWS])
 {
-    __m512 sum[SUMS];
+    __m512 sum[ROWS][SUMS];
     FBY_UNROLL
-    for (int s = 0; s < SUMS; s++)
-        sum[s] = _mm512_setzero_ps();
-    uint32_t i = 0;
-    for (; i + STEP <= n; i += STEP)
+    for (size_t row = 0; row < rows; row++)
         FBY_UNROLL
     for (int s = 0; s < SUMS; s++)
-        sum[s] = _mm512_add_ps(sum[s], _mm512_loadu_ps(x + i + 16 * s));
+        sum[row][s] = _mm512_setzero_ps();
+    uint32_t i = 0;
+    FBY_NO_UNROLL
+    for (; i + STEP <= n; i += STEP)
+        FBY_UNROLL
+    for (size_t row = 0; row < rows; row++)
+        FBY_UNROLL
+    for (int s = 0; s < SUMS; s++)
+        sum[row][s] = _mm512_add_ps(sum[row][s], _mm512_loadu_ps(x + row * ldx + i + 16 * s));
     for (; i < n; i += 16) {
         __mmask16 lanes = fby_avx512_lanes(n - i, 0);
-        sum[0] = _mm512_add_ps(sum[0], _mm512_maskz_loadu_ps(lanes, x + i));
+        FBY_UNROLL
+        for (size_t row = 0; row < rows; row++)
+            sum[row][0] =
+                _mm512_add_ps(sum[row][0], _mm512_maskz_loadu_ps(lanes, x + row * ldx + i));
     }
-    return total(sum);
+    FBY_UNROLL
+    for (size_t row = 0; row < rows; row++)
+        mean[row] = total(sum[row]) / (float)n;
 }
 
-static float squares_from(const float *x, float mean, uint32_t n)
+/* Of the differences from the mean. */
+FBY_INLINE void square_rows(const float *x, size_t ldx, uint32_t n, const size_t rows,
+                            const float mean[ROWS], float variance[ROWS])
 {
-    const __m512 middle = _mm512_set1_ps(mean);
-    __m512 sum[SUMS];
+    __m512 sum[ROWS][SUMS], middle[ROWS];
     FBY_UNROLL
-    for (int s = 0; s < SUMS; s++)
-        sum[s] = _mm512_setzero_ps();
+    for (size_t row = 0; row < rows; row++) {
+        middle[row] = _mm512_set1_ps(mean[row]);
+        FBY_UNROLL
+        for (int s = 0; s < SUMS; s++)
+            sum[row][s] = _mm512_setzero_ps();
+    }
     uint32_t i = 0;
+    FBY_NO_UNROLL
     for (; i + STEP <= n; i += STEP)
+        FBY_UNROLL
+    for (size_t row = 0; row < rows; row++)
         FBY_UNROLL
     for (int s = 0; s < SUMS; s++) {
-        __m512 d = _mm512_sub_ps(_mm512_loadu_ps(x + i + 16 * s), middle);
-        sum[s] = _mm512_fmadd_ps(d, d, sum[s]);
+        __m512 d = _mm512_sub_ps(_mm512_loadu_ps(x + row * ldx + i + 16 * s), middle[row]);
+        sum[row][s] = _mm512_fmadd_ps(d, d, sum[row][s]);
     }
     for (; i < n; i += 16) {
         __mmask16 lanes = fby_avx512_lanes(n - i, 0);
-        __m512 d = _mm512_maskz_sub_ps(lanes, _mm512_maskz_loadu_ps(lanes, x + i), middle);
-        sum[0] = _mm512_fmadd_ps(d, d, sum[0]);
+        FBY_UNROLL
+        for (size_t row = 0; row < rows; row++) {
+            __m512 d = _mm512_maskz_sub_ps(lanes, _mm512_maskz_loadu_ps(lanes, x + row * ldx + i),
+                                           middle[row]);
+            sum[row][0] = _mm512_fmadd_ps(d, d, sum[row][0]);
+        }
     }
-    return total(sum);
+    FBY_UNROLL
+    for (size_t row = 0; row < rows; row++)
+        variance[row] = total(sum[row]) / (float)n;
 }
 
-static void normalize(const fby_layer_norm *norm, float *x, float mean, float factor)
+FBY_INLINE void normalize_rows(const fby_layer_norm *norm, float *x, size_t ldx, const size_t rows)
 {
-    const __m512 middle = _mm512_set1_ps(mean), scale = _mm512_set1_ps(factor);
-    for (uint32_t i = 0; i < norm->n; i += 16) {
-        __mmask16 lanes = fby_avx512_lanes(norm->n - i, 0);
+    float mean[ROWS], variance[ROWS];
+    __m512 middle[ROWS], scale[ROWS];
+    sum_rows(x, ldx, norm->n, rows, mean);
+    square_rows(x, ldx, norm->n, rows, mean, variance);
+    FBY_UNROLL
+    for (size_t row = 0; row < rows; row++) {
+        float root = _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(variance[row] + norm->epsilon)));
+        middle[row] = _mm512_set1_ps(mean[row]);
+        scale[row] = _mm512_set1_ps(1.0f / root);
+    }
+    uint32_t i = 0;
+    FBY_NO_UNROLL
+    for (; i + 16 <= norm->n; i += 16) {
+        __m512 gamma = _mm512_loadu_ps(norm->gamma + i), beta = _mm512_loadu_ps(norm->beta + i);
+        FBY_UNROLL
+        for (size_t row = 0; row < rows; row++) {
+            __m512 d = _mm512_sub_ps(_mm512_loadu_ps(x + row * ldx + i), middle[row]);
+            _mm512_storeu_ps(x + row * ldx + i,
+                             _mm512_fmadd_ps(_mm512_mul_ps(d, scale[row]), gamma, beta));
+        }
+    }
+    if (i < norm->n) {
+        const __mmask16 lanes = fby_avx512_lanes(norm->n - i, 0);
         __m512 gamma = _mm512_maskz_loadu_ps(lanes, norm->gamma + i);
         __m512 beta = _mm512_maskz_loadu_ps(lanes, norm->beta + i);
-        __m512 d = _mm512_sub_ps(_mm512_maskz_loadu_ps(lanes, x + i), middle);
-        __m512 y = _mm512_fmadd_ps(_mm512_mul_ps(d, scale), gamma, beta);
-        _mm512_mask_storeu_ps(x + i, lanes, y);
+        FBY_UNROLL
+        for (size_t row = 0; row < rows; row++) {
+            __m512 d = _mm512_sub_ps(_mm512_maskz_loadu_ps(lanes, x + row * ldx + i), middle[row]);
+            _mm512_mask_storeu_ps(x + row * ldx + i, lanes,
+                                  _mm512_fmadd_ps(_mm512_mul_ps(d, scale[row]), gamma, beta));
+        }
     }
 }
 
 void fby_avx512_layer_norm(const fby_layer_norm *norm, float *x, size_t ldx, uint32_t rows)
 {
-    const float count = (float)norm->n;
-    for (uint32_t row = 0; row < rows; row++, x += ldx) {
-        float mean = sum_of(x, norm->n) / count;
-        float variance = squares_from(x, mean, norm->n) / count;
-        float root = _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(variance + norm->epsilon)));
-        normalize(norm, x, mean, 1.0f / root);
-    }
+    for (; rows >= ROWS; rows -= ROWS, x += ROWS * ldx)
+        normalize_rows(norm, x, ldx, ROWS);
+    for (; rows != 0; rows--, x += ldx)
+        normalize_rows(norm, x, ldx, 1);
 }
 
 void fby_avx512_add(float *x, const float *y, uint32_t n)
