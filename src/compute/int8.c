@@ -39,10 +39,9 @@ static void choose(const float *sizes, uint32_t k, uint32_t apart[FBY_INT8_APART
     }
 }
 
-/* What becomes of one output column. */
+/* What becomes of one output column: w = scale (code + middle). */
 typedef struct column {
-    float scale, middle;
-    int32_t sum;
+    double scale, middle;
 } column;
 
 static bool is_apart(const uint32_t apart[FBY_INT8_APART], uint32_t j)
@@ -53,54 +52,71 @@ static bool is_apart(const uint32_t apart[FBY_INT8_APART], uint32_t j)
     return false;
 }
 
-static float limit(float x, float most)
+static double limit(double x, double most)
 {
     return x < -most ? -most : x < most ? x : most; /* `most` for NaN */
 }
 
-static column scale_of(const float *w, uint32_t k, const uint32_t apart[FBY_INT8_APART])
+static double larger(double a, double b)
 {
-    float low = INFINITY, high = -INFINITY, most = 0.0f;
+    return a > b ? a : b;
+}
+
+/* The middle is a whole number of 2^-shift. */
+static column scale_of(const float *w, uint32_t k, uint32_t shift,
+                       const uint32_t apart[FBY_INT8_APART])
+{
+    const double parts = (double)(1u << shift);
+    double low = INFINITY, high = -INFINITY, most = 0.0, sum = 0.0;
     for (uint32_t j = 0; j < k; j++) {
+        const double value = (double)w[j];
         if (is_apart(apart, j)) {
-            most = fby_int8_larger(fabsf(w[j]), most);
+            most = larger(fabs(value), most);
             continue;
         }
-        low = w[j] < low ? w[j] : low;
-        high = w[j] > high ? w[j] : high;
+        low = value < low ? value : low;
+        high = value > high ? value : high;
+        sum += value;
     }
     if (!(high >= low)) /* all are apart, or NaN */
-        low = high = 0.0f;
-    float scale = fby_int8_larger((high - low) / 254.0f,
-                                  most * (float)FBY_INT8_W_FINER / (float)FBY_INT8_W_MAX);
-    return (column){fby_int8_larger(scale, 1e-30f), low + (high - low) / 2, 0};
+        low = high = 0.0;
+    const double middle = low + (high - low) / 2;
+    double scale = larger((high - low) / 254.0, most * FBY_INT8_W_FINER / FBY_INT8_W_MAX);
+    /* The pair's two numbers fit into 16 bits. */
+    scale = larger(scale, fabs(middle) * parts / FBY_INT8_W_MAX);
+    scale = larger(scale, fabs(sum) / FBY_INT8_W_MAX);
+    scale = scale < 1e30 ? larger(scale, 1e-30) : 1e30;
+    return (column){scale, limit(nearbyint(middle / scale * parts), FBY_INT8_W_MAX) / parts};
 }
 
 /* Column `at` of a panel; w (k). */
 static void pack_column(fby_int8_shape shape, const float *w, float bias, uint32_t k, uint32_t at,
                         char *panel)
 {
-    fby_int8_panel part = fby_int8_lay_out(shape, k);
+    const fby_int8_panel part = fby_int8_lay_out(shape, k);
+    const uint32_t shift = fby_int8_sum_shift(k);
     const uint32_t *apart = (const uint32_t *)(panel + part.apart);
     int8_t *codes = (int8_t *)(panel + part.codes);
-    int16_t *finer = (int16_t *)panel;
-    column c = scale_of(w, k, apart);
+    int16_t *pairs = (int16_t *)panel;
+    const column c = scale_of(w, k, shift, apart);
+    double sum = 0.0;
 
     for (uint32_t j = 0; j < k; j++) {
         if (is_apart(apart, j))
             continue;
-        int8_t code = (int8_t)lrintf(limit((w[j] - c.middle) / c.scale, 127.0f));
+        int8_t code = (int8_t)lrint(limit((double)w[j] / c.scale - c.middle, 127.0));
         codes[((size_t)(j / shape.group) * shape.width + at) * shape.group + j % shape.group] =
             code;
-        c.sum += code;
+        sum += code + c.middle;
     }
     for (uint32_t i = 0; i < FBY_INT8_APART; i++)
         if (apart[i] < k)
-            finer[((size_t)(i / 2) * shape.width + at) * 2 + i % 2] = (int16_t)lrintf(
-                limit(w[apart[i]] / c.scale * (float)FBY_INT8_W_FINER, (float)FBY_INT8_W_MAX));
-    ((float *)(panel + part.scale))[at] = c.scale;
-    ((float *)(panel + part.low))[at] = c.scale * (float)c.sum;
-    ((float *)(panel + part.middle))[at] = c.middle;
+            pairs[((size_t)(i / 2) * shape.width + at) * 2 + i % 2] = (int16_t)lrint(
+                limit((double)w[apart[i]] / c.scale * FBY_INT8_W_FINER, FBY_INT8_W_MAX));
+    pairs += ((size_t)(FBY_INT8_PAIRS - 1) * shape.width + at) * 2;
+    pairs[0] = (int16_t)lrint(limit(sum, FBY_INT8_W_MAX));
+    pairs[1] = (int16_t)lrint(c.middle * (double)(1u << shift));
+    ((float *)(panel + part.scale))[at] = (float)c.scale;
     ((float *)(panel + part.bias))[at] = bias;
 }
 

@@ -6,9 +6,11 @@
  * Weights, each output column with a scale and a middle of its own:
  *     w[j] = scale c[j] + middle,   c[j] in -127 … 127
  * Activations, each row with its own:
- *     x[j] = scale q[j] + low,      q[j] in 0 … 255   (or -255 … 255 and low = 0)
- * so that a product is, with sums over k,
- *     y = x.scale scale sum(q c) + x.low (scale sum(c)) + sum(x) middle + bias.
+ *     x[j] = scale q[j] + low,      q[j] in 0 … 255
+ * so that a product is, with zero the code of x = 0 and m = middle / scale, in sums over k,
+ *     y = x.scale scale (sum(q c) + sum(q) m - zero sum(c + m)) + bias.
+ * The last two are one more pair of products in 16 bits: sum(q) in steps of 2^sum_shift by m in as
+ * many parts, which is rounded before the codes are, and -zero by sum(c + m).
  *
  * A few inputs are much larger than the others in every text; they would take the codes' range
  * from the rest, and their weights weigh most. Those, by `sizes`, are apart: 16 bits both sides,
@@ -17,9 +19,9 @@
  * enough for v and u too. (An idea of Dettmers et al. 2022, LLM.int8(), here in integers.)
  * Cosines with f32 over the reference texts: docs/kernels.md.
  *
- *     panel of P columns: u (4, P, 2) | c (k / G, P, G) | scale | scale sum(c) | middle |
- *                         bias (P each) | the apart inputs' indices, k for none | a bit for each
- *                         input that is not apart
+ *     panel of P columns: u (4, P, 2) | sum(c + m), m (P, 2) | c (k / G, P, G) | scale | bias
+ *                         (P each) | the apart inputs' indices, k for none | a bit for each input
+ *                         that is not apart
  *     row: fby_int8_row | codes (k)
  *
  * Each part of a panel begins on a cache line. G is what a multiply-add sums: 4 or 2.
@@ -36,6 +38,7 @@
 
 enum {
     FBY_INT8_APART = 8,    /* inputs of a layer */
+    FBY_INT8_PAIRS = 5,    /* of 16-bit products: those, then the zero's and the sum's */
     FBY_INT8_X_FINER = 2,  /* steps of v in one of a code's … */
     FBY_INT8_W_FINER = 16, /* … and of u */
     FBY_INT8_SHIFT = 5,
@@ -47,11 +50,11 @@ enum {
 
 /* Before a row's codes. */
 typedef struct fby_int8_row {
-    float scale, low;
-    float sum; /* of what the codes stand for */
-    uint32_t unused;
-    int16_t apart[FBY_INT8_APART];
-    uint32_t unused_too[8];
+    float scale;
+    uint32_t unused[3];
+    int16_t apart[FBY_INT8_APART]; /* v */
+    int16_t zero, sum;             /* less than 0: -zero; sum(q) / 2^sum_shift */
+    uint32_t unused_too[7];
 } fby_int8_row;
 
 _Static_assert(sizeof(fby_int8_row) == FBY_INT8_LINE, "codes begin on a cache line");
@@ -63,7 +66,7 @@ typedef struct fby_int8_shape {
 
 /* Bytes from a panel's beginning. */
 typedef struct fby_int8_panel {
-    size_t codes, scale, low, middle, bias, apart, rest, bytes;
+    size_t codes, scale, bias, apart, rest, bytes;
 } fby_int8_panel;
 
 static inline fby_int8_panel fby_int8_lay_out(fby_int8_shape shape, uint32_t k)
@@ -71,11 +74,9 @@ static inline fby_int8_panel fby_int8_lay_out(fby_int8_shape shape, uint32_t k)
     fby_int8_panel p;
     size_t floats = fby_align_up(shape.width * sizeof(float), FBY_INT8_LINE);
     size_t groups = fby_div_up_u32(k, shape.group);
-    p.codes = fby_align_up(FBY_INT8_APART * shape.width * sizeof(int16_t), FBY_INT8_LINE);
+    p.codes = fby_align_up(2 * FBY_INT8_PAIRS * shape.width * sizeof(int16_t), FBY_INT8_LINE);
     p.scale = p.codes + fby_align_up(groups * shape.group * shape.width, FBY_INT8_LINE);
-    p.low = p.scale + floats;
-    p.middle = p.low + floats;
-    p.bias = p.middle + floats;
+    p.bias = p.scale + floats;
     p.apart = p.bias + floats;
     p.rest = p.apart + FBY_INT8_APART * sizeof(uint32_t);
     p.bytes = fby_align_up(p.rest + fby_align_up(k, 16) / 8, FBY_INT8_LINE);
@@ -122,6 +123,21 @@ static inline float fby_int8_zero(float low, float inverse)
 {
     float zero = rintf(-low * inverse);
     return zero > 0.0f ? (zero < 255.0f ? zero : 255.0f) : 0.0f;
+}
+
+/* Steps of sum(q) are 2^this: 255 k of them are below 2^15. */
+static inline uint32_t fby_int8_sum_shift(uint32_t k)
+{
+    uint32_t shift = 0;
+    while ((255ull * k >> shift) >= INT16_MAX)
+        shift++;
+    return shift;
+}
+
+/* fby_int8_row.sum */
+static inline int16_t fby_int8_sum(int32_t sum, uint32_t shift)
+{
+    return (int16_t)((sum + (1 << shift >> 1)) >> shift);
 }
 
 /* v; inverse is that of the row's scale. 0 for NaN. */

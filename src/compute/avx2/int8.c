@@ -6,11 +6,10 @@
  * Tile: h rows of x, 1 … 6, by one panel of 16 columns. Registers: 2 h
  * accumulators, two vectors of the panel, some codes of x in all lanes, one product.
  *
- * AVX2: codes of x are q less that of 0, -255 … 255, in 16 bits; weights are widened
- * on load. A step over two inputs is 2 vpmovsxbw, h broadcasts, 2 h vpmaddwd and 2 h
- * vpaddd, all exact: at h = 6 six cycles where a core starts two vpmaddwd a cycle
- * and adds beside them (Zen 4), 32 products each. vpmaddubsw would halve the
- * instructions, but saturates unless a side has 7 bits, which costs the accuracy.
+ * AVX2: codes of x are 0 … 255 in 16 bits; weights are widened on load. A step over two inputs is 2
+ * vpmovsxbw, h broadcasts, 2 h vpmaddwd and 2 h vpaddd, all exact: at h = 6 six cycles where a core
+ * starts two vpmaddwd a cycle and adds beside them (Zen 4), 32 products each. vpmaddubsw would
+ * halve the instructions, but saturates unless a side has 7 bits, which costs the accuracy.
  *
  * AVX-VNNI: codes of x are 0 … 255. A step over four inputs is 2 loads, h
  * broadcasts and 2 h vpdpbusd.
@@ -113,6 +112,19 @@ FBY_INLINE __m256i four_bytes(const char *x)
     return _mm256_set1_epi32(*(const int *)(const void *)x);
 }
 
+/* acc += two 16-bit numbers of each row by those of each column. */
+FBY_INLINE void add_pairs_of(const char *x, size_t ldx, const char *panel,
+                             __m256i acc[TILE][VECTORS], const int rows)
+{
+    FBY_UNROLL
+    for (int i = 0; i < VECTORS; i++) {
+        __m256i b = _mm256_load_si256((const __m256i *)(const void *)(panel + 32 * i));
+        FBY_UNROLL
+        for (int row = 0; row < rows; row++)
+            acc[row][i] = add_pairs(acc[row][i], four_bytes(x + (size_t)row * ldx), b);
+    }
+}
+
 FBY_INLINE void multiply(const tile *t, __m256i acc[TILE][VECTORS], const int rows)
 {
     const char *x = t->x + offsetof(fby_int8_row, apart), *panel = t->panel;
@@ -125,20 +137,15 @@ FBY_INLINE void multiply(const tile *t, __m256i acc[TILE][VECTORS], const int ro
     for (int i = 0; i < VECTORS; i++)
         acc[row][i] = _mm256_set1_epi32(FBY_INT8_HALF);
     FBY_NO_UNROLL
-    for (size_t step = FBY_INT8_APART / 2; step != 0; step--, x += 4, panel += 32 * VECTORS) {
-        FBY_UNROLL
-        for (int i = 0; i < VECTORS; i++) {
-            __m256i b = _mm256_load_si256((const __m256i *)(const void *)(panel + 32 * i));
-            FBY_UNROLL
-            for (int row = 0; row < rows; row++)
-                acc[row][i] = add_pairs(acc[row][i], four_bytes(x + (size_t)row * ldx), b);
-        }
-    }
+    for (size_t step = FBY_INT8_APART / 2; step != 0; step--, x += 4, panel += 32 * VECTORS)
+        add_pairs_of(x, ldx, panel, acc, rows);
     FBY_UNROLL
     for (int row = 0; row < rows; row++)
         FBY_UNROLL
     for (int i = 0; i < VECTORS; i++)
         acc[row][i] = _mm256_srai_epi32(acc[row][i], FBY_INT8_SHIFT);
+    add_pairs_of(x, ldx, panel, acc, rows); /* zero and sum */
+    panel += 32 * VECTORS;
 
     x = t->x + sizeof(fby_int8_row);
     FBY_NO_UNROLL
@@ -169,13 +176,10 @@ FBY_INLINE void run_tile(const tile *t, const int rows)
     multiply(t, acc, rows);
 
     const float *scale = (const float *)(const void *)(t->panel + t->part->scale);
-    const float *low = (const float *)(const void *)(t->panel + t->part->low);
-    const float *middle = (const float *)(const void *)(t->panel + t->part->middle);
     const float *bias = (const float *)(const void *)(t->panel + t->part->bias);
     FBY_UNROLL
     for (int i = 0; i < VECTORS; i++) {
-        const __m256 scales = _mm256_load_ps(scale + 8 * i), lows = _mm256_load_ps(low + 8 * i);
-        const __m256 middles = _mm256_load_ps(middle + 8 * i);
+        const __m256 scales = _mm256_load_ps(scale + 8 * i);
         const __m256 biases = _mm256_load_ps(bias + 8 * i);
         const uint32_t first = 8 * (uint32_t)i;
         const uint32_t columns = t->columns > first ? t->columns - first : 0;
@@ -185,11 +189,9 @@ FBY_INLINE void run_tile(const tile *t, const int rows)
         FBY_UNROLL
         for (int row = 0; row < rows; row++, x += t->ldx, out += t->ldo) {
             const fby_int8_row *head = (const fby_int8_row *)(const void *)x;
-            __m256 y = _mm256_fmadd_ps(_mm256_set1_ps(head->low), lows, biases);
-            y = _mm256_fmadd_ps(_mm256_set1_ps(head->sum), middles, y);
             __m256 codes = _mm256_cvtepi32_ps(acc[row][i]);
             codes = _mm256_mul_ps(codes, _mm256_set1_ps(head->scale));
-            y = _mm256_fmadd_ps(codes, scales, y);
+            __m256 y = _mm256_fmadd_ps(codes, scales, biases);
             if (residual != NULL) {
                 y = _mm256_add_ps(y, fby_avx2_load(residual, columns));
                 residual += t->ldr;
@@ -291,10 +293,7 @@ FBY_INLINE __m256i codes_of(const float *x, uint32_t count, __m256 inverse, __m2
                                    inverse, zero);
     __m256i both = _mm256_packs_epi32(_mm256_cvtps_epi32(left), _mm256_cvtps_epi32(right));
     both = _mm256_permute4x64_epi64(both, 0xd8);
-    /* As for unsigned codes, which end at 255. */
-    both = _mm256_min_epi16(_mm256_max_epi16(both, _mm256_setzero_si256()), _mm256_set1_epi16(255));
-    return FBY_AVX2_VNNI ? both
-                         : _mm256_sub_epi16(both, _mm256_set1_epi16((short)_mm256_cvtss_f32(zero)));
+    return _mm256_min_epi16(_mm256_max_epi16(both, _mm256_setzero_si256()), _mm256_set1_epi16(255));
 }
 
 static void quantize(const float *x, uint32_t k, const uint32_t *apart, const uint16_t *rest,
@@ -338,16 +337,14 @@ static void quantize(const float *x, uint32_t k, const uint32_t *apart, const ui
     _mm256_storeu_si256((__m256i *)(void *)lanes, sums);
     for (int i = 0; i < 8; i++)
         sum += lanes[i];
-    uint32_t found = 0;
     for (uint32_t i = 0; i < FBY_INT8_APART; i++)
         if (apart[i] < k) {
             sum -= codes[apart[i]];
             row->apart[i] = fby_int8_apart_code(x[apart[i]], by);
-            found++;
         }
     row->scale = scale;
-    row->low = FBY_AVX2_VNNI ? -zero * scale : 0.0f;
-    row->sum = scale * (float)sum + row->low * (float)(k - found);
+    row->zero = (int16_t)-zero;
+    row->sum = fby_int8_sum(sum, fby_int8_sum_shift(k));
 }
 
 static void operand(const fby_linear *next, const float *x, size_t ldx, uint32_t rows, void *out)
@@ -418,7 +415,7 @@ const fby_narrow fby_int8_avx2 = {
 #endif
     .name = FBY_AVX2_VNNI ? "avxvnni" : "avx2",
     .precision = "int8",
-    .version = 1,
+    .version = 2,
     .panel_width = PANEL,
     .row_tile = TILE,
     .wants_sizes = true,

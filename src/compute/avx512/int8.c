@@ -9,7 +9,8 @@
  * at h = 14. A step over four inputs is h broadcasts, 2 loads and 2 h vpdpbusd:
  * 28 cycles at h = 14 where a core starts one 512-bit vpdpbusd a cycle (Zen 4), 14
  * where it starts two. The apart inputs are 4 steps of vpdpwssd before, and a
- * shift. 384 inputs: 100 steps; then 5 instructions a vector turn sums into floats.
+ * shift; what zero and sum give is one more. 384 inputs: 101 steps; then 3 instructions
+ * a vector turn sums into floats.
  *
  * Loops, splits of rows and prefetching: as in linear.c.
  */
@@ -30,6 +31,9 @@
 #endif
 
 enum { PANEL = FBY_AVX512_PANEL, TILE = FBY_AVX512_ROWS, HALF = TILE / 2, GROUP = 4 };
+
+/* Bytes from a row's last pair to its codes. */
+enum { AFTER_PAIRS = sizeof(fby_int8_row) - offsetof(fby_int8_row, zero) };
 
 static const fby_int8_shape shape = {PANEL, GROUP};
 
@@ -80,6 +84,19 @@ FBY_INLINE __m512i four_bytes(const char *x)
     return _mm512_set1_epi32(*(const int *)(const void *)x);
 }
 
+/* acc += two 16-bit numbers of each row by those of each column. */
+FBY_INLINE void add_pairs(const char *low, const char *high, size_t ldx, const char *panel,
+                          ints acc[TILE][2], const size_t rows)
+{
+    __m512i b0 = _mm512_load_si512(panel), b1 = _mm512_load_si512(panel + 64);
+    FBY_UNROLL
+    for (size_t row = 0; row < rows; row++) {
+        __m512i a = four_bytes(row_at(low, high, ldx, row));
+        acc[row][0] = (ints)_mm512_dpwssd_epi32((__m512i)acc[row][0], a, b0);
+        acc[row][1] = (ints)_mm512_dpwssd_epi32((__m512i)acc[row][1], a, b1);
+    }
+}
+
 /* Sums in integers. */
 FBY_INLINE void multiply(const tile *t, ints acc[TILE][2], const size_t rows)
 {
@@ -92,25 +109,21 @@ FBY_INLINE void multiply(const tile *t, ints acc[TILE][2], const size_t rows)
     FBY_UNROLL
     for (size_t row = 0; row < rows; row++)
         acc[row][0] = acc[row][1] = (ints)_mm512_set1_epi32(FBY_INT8_HALF);
+    low += offsetof(fby_int8_row, apart);
+    high += offsetof(fby_int8_row, apart);
     FBY_NO_UNROLL
-    for (size_t i = 0; i < FBY_INT8_APART / 2; i++, panel += 128) {
-        __m512i b0 = _mm512_load_si512(panel), b1 = _mm512_load_si512(panel + 64);
-        FBY_UNROLL
-        for (size_t row = 0; row < rows; row++) {
-            __m512i a =
-                four_bytes(row_at(low, high, ldx, row) + offsetof(fby_int8_row, apart) + 4 * i);
-            acc[row][0] = (ints)_mm512_dpwssd_epi32((__m512i)acc[row][0], a, b0);
-            acc[row][1] = (ints)_mm512_dpwssd_epi32((__m512i)acc[row][1], a, b1);
-        }
-    }
+    for (size_t i = 0; i < FBY_INT8_APART / 2; i++, panel += 128, low += 4, high += 4)
+        add_pairs(low, high, ldx, panel, acc, rows);
     FBY_UNROLL
     for (size_t row = 0; row < rows; row++) {
         acc[row][0] >>= FBY_INT8_SHIFT;
         acc[row][1] >>= FBY_INT8_SHIFT;
     }
+    add_pairs(low, high, ldx, panel, acc, rows); /* zero and sum */
+    panel += 128;
 
-    low += sizeof(fby_int8_row);
-    high += sizeof(fby_int8_row);
+    low += AFTER_PAIRS;
+    high += AFTER_PAIRS;
     FBY_NO_UNROLL
     for (size_t i = t->steps; i != 0; i--) {
         __m512i b0 = _mm512_load_si512(panel), b1 = _mm512_load_si512(panel + 64);
@@ -142,13 +155,10 @@ FBY_INLINE void store(float *out, __m512 y, __mmask16 lanes, const bool whole)
 FBY_INLINE void finish(const tile *t, ints acc[TILE][2], const size_t rows, const bool whole)
 {
     const float *scale = (const float *)(const void *)(t->panel + t->part->scale);
-    const float *low = (const float *)(const void *)(t->panel + t->part->low);
-    const float *middle = (const float *)(const void *)(t->panel + t->part->middle);
     const float *bias = (const float *)(const void *)(t->panel + t->part->bias);
     FBY_UNROLL
     for (size_t i = 0; i < 2; i++) {
-        const __m512 scales = _mm512_load_ps(scale + 16 * i), lows = _mm512_load_ps(low + 16 * i);
-        const __m512 middles = _mm512_load_ps(middle + 16 * i);
+        const __m512 scales = _mm512_load_ps(scale + 16 * i);
         const __m512 biases = _mm512_load_ps(bias + 16 * i);
         const __mmask16 lanes = t->lanes[i];
         const char *x = t->x;
@@ -160,11 +170,9 @@ FBY_INLINE void finish(const tile *t, ints acc[TILE][2], const size_t rows, cons
         FBY_UNROLL
         for (size_t row = 0; row < rows; row++, x += t->ldx) {
             const fby_int8_row *head = (const fby_int8_row *)(const void *)x;
-            __m512 y = _mm512_fmadd_ps(_mm512_set1_ps(head->low), lows, biases);
-            y = _mm512_fmadd_ps(_mm512_set1_ps(head->sum), middles, y);
             __m512 codes = _mm512_cvtepi32_ps((__m512i)acc[row][i]);
             codes = _mm512_mul_ps(codes, _mm512_set1_ps(head->scale));
-            y = _mm512_fmadd_ps(codes, scales, y);
+            __m512 y = _mm512_fmadd_ps(codes, scales, biases);
             if (residual != NULL) {
                 y = _mm512_add_ps(y, _mm512_maskz_loadu_ps(lanes, residual));
                 residual += t->ldr;
@@ -332,7 +340,7 @@ FBY_INLINE uint64_t write_codes(const float *x, const uint16_t *rest, uint32_t k
 
 /* What the rows of a layer's left side have in common. */
 typedef struct left {
-    uint32_t k, rest_count;
+    uint32_t k, sum_shift;
     const uint16_t *rest;
     __m256i apart; /* indices … */
     __m256i exist; /* … of those that there are: all bits of a lane */
@@ -340,15 +348,16 @@ typedef struct left {
 
 static left left_of(const fby_linear *next)
 {
-    left l = {.k = next->k, .rest = fby_int8_rest(shape, next)};
-    l.apart = _mm256_loadu_si256((const __m256i *)(const void *)fby_int8_indices(shape, next));
+    left l = {
+        .k = next->k, .sum_shift = fby_int8_sum_shift(next->k), .rest = fby_int8_rest(shape, next)};
+    const __mmask8 lanes = (__mmask8)((1 << FBY_INT8_APART) - 1);
+    l.apart = _mm256_mask_loadu_epi32(_mm256_set1_epi32((int)next->k), lanes,
+                                      fby_int8_indices(shape, next));
     l.exist = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)next->k), l.apart);
-    l.rest_count = next->k - (uint32_t)__builtin_popcount(
-                                 (unsigned)_mm256_movemask_ps(_mm256_castsi256_ps(l.exist)));
     return l;
 }
 
-/* As fby_int8_apart_code(), all of them. */
+/* As fby_int8_apart_code(), all of them, and what has no input: 0. */
 FBY_INLINE __m128i apart_codes(__m256 value, float inverse)
 {
     const __m256 most = _mm256_set1_ps((float)FBY_INT8_X_MAX);
@@ -377,9 +386,9 @@ FBY_INLINE void quantize(const float *x, const left *l, fby_int8_row *row)
                                (uint8_t *)(row + 1));
     _mm512_store_si512(row, _mm512_setzero_si512());
     row->scale = scale;
-    row->low = -zero * scale;
-    row->sum = scale * (float)sum + row->low * (float)l->rest_count;
     _mm_store_si128((__m128i *)(void *)row->apart, apart_codes(value, by));
+    row->zero = (int16_t)-zero;
+    row->sum = fby_int8_sum((int32_t)sum, l->sum_shift);
 }
 
 static void operand(const fby_linear *next, const float *x, size_t ldx, uint32_t rows, void *out)
@@ -457,7 +466,7 @@ const fby_narrow fby_int8_avx512vnni = {
     .name = "avx512vnni",
 #endif
     .precision = "int8",
-    .version = 1,
+    .version = 2,
     .panel_width = PANEL,
     .row_tile = TILE,
     .wants_sizes = true,

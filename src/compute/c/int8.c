@@ -8,6 +8,7 @@
  * whatever their order.
  */
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "compute/c/c.h"
@@ -43,12 +44,12 @@ static float limit(float code)
     return code > 0.0f ? (code < 255.0f ? code : 255.0f) : 0.0f; /* 0 for NaN */
 }
 
-static float without(const float *x, uint32_t j, const uint32_t *apart)
+static bool is_apart(const uint32_t *apart, uint32_t j)
 {
     for (uint32_t i = 0; i < FBY_INT8_APART; i++)
         if (apart[i] == j)
-            return 0.0f;
-    return x[j];
+            return true;
+    return false;
 }
 
 /* One row to its codes. */
@@ -56,26 +57,27 @@ static void quantize(const float *x, uint32_t k, const uint32_t *apart, fby_int8
 {
     uint8_t *codes = (uint8_t *)(row + 1);
     float low = 0.0f, high = 0.0f, most = 0.0f;
-    uint32_t sum = 0;
-    for (uint32_t j = 0; j < k; j++) {
-        float value = without(x, j, apart);
-        low = value < low ? value : low;
-        high = value > high ? value : high;
-    }
+    int32_t sum = 0;
+    for (uint32_t j = 0; j < k; j++)
+        if (!is_apart(apart, j)) {
+            low = x[j] < low ? x[j] : low;
+            high = x[j] > high ? x[j] : high;
+        }
     memset(row, 0, operand_bytes(k));
     for (uint32_t i = 0; i < FBY_INT8_APART; i++)
         if (apart[i] < k)
             most = fby_int8_larger(fabsf(x[apart[i]]), most);
     row->scale = fby_int8_row_scale(low, high, most);
     float inverse = 1.0f / row->scale, zero = fby_int8_zero(low, inverse);
-    row->low = -zero * row->scale;
-    for (uint32_t j = 0; j < k; j++) {
-        codes[j] = (uint8_t)limit(rintf(without(x, j, apart) * inverse + zero));
-        sum += codes[j];
-    }
-    row->sum = row->scale * (float)sum + row->low * (float)k;
+    for (uint32_t j = 0; j < k; j++)
+        if (!is_apart(apart, j)) {
+            codes[j] = (uint8_t)limit(rintf(x[j] * inverse + zero));
+            sum += codes[j];
+        }
     for (uint32_t i = 0; i < FBY_INT8_APART; i++)
         row->apart[i] = apart[i] < k ? fby_int8_apart_code(x[apart[i]], inverse) : 0;
+    row->zero = (int16_t)-zero;
+    row->sum = fby_int8_sum(sum, fby_int8_sum_shift(k));
 }
 
 static void operand(const fby_linear *next, const float *x, size_t ldx, uint32_t rows, void *out)
@@ -102,8 +104,6 @@ static void row_by_panel(const fby_int8_row *row, const char *panel, const fby_i
     const int8_t *c = (const int8_t *)(panel + part->codes);
     const int16_t *u = (const int16_t *)panel;
     const float *scale = (const float *)(panel + part->scale);
-    const float *low = (const float *)(panel + part->low);
-    const float *middle = (const float *)(panel + part->middle);
     const float *bias = (const float *)(panel + part->bias);
     int32_t sum[COLUMNS];
 
@@ -112,13 +112,14 @@ static void row_by_panel(const fby_int8_row *row, const char *panel, const fby_i
     for (uint32_t i = 0; i < FBY_INT8_APART; i++)
         for (uint32_t column = 0; column < COLUMNS; column++)
             sum[column] += row->apart[i] * u[(i / 2 * COLUMNS + column) * 2 + i % 2];
+    u += FBY_INT8_APART * COLUMNS;
     for (uint32_t column = 0; column < COLUMNS; column++)
-        sum[column] >>= FBY_INT8_SHIFT;
+        sum[column] = (sum[column] >> FBY_INT8_SHIFT) + row->zero * u[2 * column] +
+                      row->sum * u[2 * column + 1];
     for (uint32_t column = 0; column < COLUMNS; column++, c += shape_of(k).group)
         sum[column] += dot(q, c, k);
     for (uint32_t column = 0; column < COLUMNS; column++)
-        y[column] = (float)sum[column] * row->scale * scale[column] + row->low * low[column] +
-                    row->sum * middle[column] + bias[column];
+        y[column] = (float)sum[column] * row->scale * scale[column] + bias[column];
 }
 
 /* out = activation(x Wᵀ + bias [+ residual]). */
@@ -169,7 +170,7 @@ static void linear_residual_norm(const fby_linear *linear, const fby_layer_norm 
 const fby_narrow fby_int8_c = {
     .name = "c",
     .precision = "int8",
-    .version = 1,
+    .version = 2,
     .panel_width = COLUMNS,
     .row_tile = ROWS,
     .wants_sizes = true,
