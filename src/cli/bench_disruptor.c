@@ -453,29 +453,31 @@ static bool measure_shape(fby_report *report, const bench_shape *shape, uint32_t
     return true;
 }
 
-/* Round by round: a line, lines, events, and the same backwards. */
+/* Round by round: each way of a trip, and the same backwards. */
 static void measure_trips(fby_report *report, const struct fields *fields)
 {
-    static double ns[FBY_TRIPS][ROUNDS_MAX], line_ratio[ROUNDS_MAX], lines_ratio[ROUNDS_MAX];
+    static double ns[FBY_TRIPS][ROUNDS_MAX], ratio[FBY_TRIPS][ROUNDS_MAX];
     for (uint64_t round = 0; round < fields->rounds; round++) {
         double twice[FBY_TRIPS] = {0};
         for (int turn = 0; turn < 2 * FBY_TRIPS; turn++) {
             int trip = turn < FBY_TRIPS ? turn : 2 * FBY_TRIPS - 1 - turn;
             twice[trip] += fby_trip_ns((fby_trip)trip);
         }
-        for (int trip = 0; trip < FBY_TRIPS; trip++)
+        for (int trip = 0; trip < FBY_TRIPS; trip++) {
             ns[trip][round] = twice[trip] / 2;
-        line_ratio[round] = ns[FBY_TRIP_EVENTS][round] / ns[FBY_TRIP_LINE][round];
-        lines_ratio[round] = ns[FBY_TRIP_EVENTS][round] / ns[FBY_TRIP_LINES][round];
+            ratio[trip][round] = twice[FBY_TRIP_EVENTS] / twice[trip];
+        }
     }
     uint64_t rounds = fields->rounds;
     fby_report_text(report, "shape", "round-trip");
     fby_report_text(report, "queue", "disruptor");
     FBY_REPORT_SPREAD(report, "round_trip_ns", fby_spread_of(ns[FBY_TRIP_EVENTS], rounds));
     FBY_REPORT_SPREAD(report, "ping_pong_ns", fby_spread_of(ns[FBY_TRIP_LINE], rounds));
-    FBY_REPORT_SPREAD(report, "ping_pong_ratio", fby_spread_of(line_ratio, rounds));
+    FBY_REPORT_SPREAD(report, "ping_pong_ratio", fby_spread_of(ratio[FBY_TRIP_LINE], rounds));
+    FBY_REPORT_SPREAD(report, "one_way_lines_ns", fby_spread_of(ns[FBY_TRIP_PAIR], rounds));
+    FBY_REPORT_SPREAD(report, "one_way_lines_ratio", fby_spread_of(ratio[FBY_TRIP_PAIR], rounds));
     FBY_REPORT_SPREAD(report, "bare_lines_ns", fby_spread_of(ns[FBY_TRIP_LINES], rounds));
-    FBY_REPORT_SPREAD(report, "bare_lines_ratio", fby_spread_of(lines_ratio, rounds));
+    FBY_REPORT_SPREAD(report, "bare_lines_ratio", fby_spread_of(ratio[FBY_TRIP_LINES], rounds));
     fby_report_uint(report, "repetitions", rounds);
     fby_report_row(report);
 }

@@ -38,7 +38,7 @@ static uint64_t sum_words(const uint64_t *from)
     return sum;
 }
 
-/* ---- the three ways ---- */
+/* ---- the ways ---- */
 
 static void send_event(fby_disruptor *disruptor, uint64_t number)
 {
@@ -74,25 +74,34 @@ static uint64_t receive_line(line *lines, uint64_t number)
     return sum_words(from);
 }
 
-/* Both ways through the same word. */
-static void throw_ball(uint64_t *ball, uint64_t mine, uint64_t theirs, bool first)
+static void throw_word(uint64_t *to, uint64_t word)
 {
-    if (first)
-        __atomic_store_n(ball, mine, __ATOMIC_RELEASE);
-    while (__atomic_load_n(ball, __ATOMIC_ACQUIRE) != theirs)
+    __atomic_store_n(to, word, __ATOMIC_RELEASE); /* T3, with T4: nothing but the word */
+}
+
+static void catch_word(uint64_t *from, uint64_t word)
+{
+    while (__atomic_load_n(from, __ATOMIC_ACQUIRE) != word) /* T4, with T3 */
         fby_relax();
-    if (!first)
-        __atomic_store_n(ball, mine, __ATOMIC_RELEASE);
+}
+
+/* Whose line the words that come back lie in. */
+static uint64_t *word_back(const struct table *table)
+{
+    return table->trip == FBY_TRIP_LINE ? table->there_lines[0] : table->back_lines[0];
 }
 
 /* A loop a way: what is measured is short. */
 static uint64_t throw_there(struct table *table)
 {
-    uint64_t sum = 0;
+    uint64_t sum = 0, *there = table->there_lines[0], *back = word_back(table);
     switch (table->trip) {
     case FBY_TRIP_LINE:
-        for (uint64_t i = 0; i < TRIPS; i++)
-            throw_ball(table->there_lines[0], 2 * i + 1, 2 * i + 2, true);
+    case FBY_TRIP_PAIR:
+        for (uint64_t i = 0; i < TRIPS; i++) {
+            throw_word(there, 2 * i + 1);
+            catch_word(back, 2 * i + 2);
+        }
         break;
     case FBY_TRIP_LINES:
         for (uint64_t i = 0; i < TRIPS; i++) {
@@ -112,13 +121,16 @@ static uint64_t throw_there(struct table *table)
 static void *throw_back(void *argument)
 {
     struct table *table = argument;
-    uint64_t sum = 0;
+    uint64_t sum = 0, *there = table->there_lines[0], *back = word_back(table);
 
     fby_bench_pin(table->cpu);
     switch (table->trip) {
     case FBY_TRIP_LINE:
-        for (uint64_t i = 0; i < TRIPS; i++)
-            throw_ball(table->there_lines[0], 2 * i + 2, 2 * i + 1, false);
+    case FBY_TRIP_PAIR:
+        for (uint64_t i = 0; i < TRIPS; i++) {
+            catch_word(there, 2 * i + 1);
+            throw_word(back, 2 * i + 2);
+        }
         break;
     case FBY_TRIP_LINES:
         for (uint64_t i = 0; i < TRIPS; i++) {

@@ -7,7 +7,8 @@
 #define FBY_CLI_DISRUPTOR_TRIP_H
 
 typedef enum fby_trip {
-    FBY_TRIP_LINE = 0, /* one cache line, one word written */
+    FBY_TRIP_LINE = 0, /* one word, written by both sides in turn: its line comes writable */
+    FBY_TRIP_PAIR,     /* a word each way, in a line that one side alone writes, as in any queue */
     FBY_TRIP_LINES,    /* whole lines, written and summed, each way through as many as a disruptor
                         * has slots: the same memory without a queue */
     FBY_TRIP_EVENTS,   /* two disruptors, events written and summed */
