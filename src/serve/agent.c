@@ -2,6 +2,7 @@
 #include "serve/agent.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -191,6 +192,8 @@ static bool wait_for_events(fby_agent *agent, bool busy, uint64_t until_ns)
         /* S1, with S2 in health.c: it is not taken for one that has long been awake. */
         atomic_store_explicit(&agent->metrics->asleep, 0, memory_order_release);
     }
+    if (n == 0 && !sleeps) /* whom this thread keeps from the processor may be the one to send */
+        sched_yield();
     bool sockets = false;
     for (int i = 0; i < n; i++) {
         if (ready[i].data.ptr == agent)
