@@ -10,6 +10,7 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/scheduling.h"
 #include "serve/http.h"
 
 enum {
@@ -282,6 +283,7 @@ static fby_status set_up(fby_agent *agent)
 static void *run(void *arg)
 {
     fby_agent *agent = arg;
+    (void)fby_sched_short_turns(); /* it goes before the workers, for a moment at a time */
     agent->start_status = set_up(agent);
     snprintf(agent->start_message, sizeof agent->start_message, "%s", fby_last_error());
     bool up = agent->start_status == FBY_OK;
