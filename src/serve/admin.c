@@ -44,17 +44,13 @@ static enum MHD_Result send_health(struct MHD_Connection *connection, const fby_
     return send_text(connection, health->status, "application/json", health->body);
 }
 
-/* Numbers grow while they are written: there is a little more room than they took before. */
 static enum MHD_Result send_metrics(struct MHD_Connection *connection,
                                     const fby_admin_source *source)
 {
-    size_t size = source->metrics(source->context, NULL, 0) + 1024;
-    char *text = malloc(size);
-    size_t used = text != NULL ? source->metrics(source->context, text, size) : 0;
-    if (text == NULL || used > size) {
-        free(text);
+    size_t used;
+    char *text = source->metrics(source->context, &used);
+    if (text == NULL)
         return send_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "text/plain", "no memory\n");
-    }
     struct MHD_Response *response =
         MHD_create_response_from_buffer(used, text, MHD_RESPMEM_MUST_FREE);
     if (response == NULL)

@@ -22,7 +22,7 @@ typedef struct fby_admin_source {
     void *context;
     fby_health (*live)(void *context);
     fby_health (*ready)(void *context);
-    size_t (*metrics)(void *context, char *out, size_t size); /* as fby_metrics_text() */
+    char *(*metrics)(void *context, size_t *size); /* malloc'ed; NULL: no memory */
 } fby_admin_source;
 
 /* Answers at host:port (0: the system chooses) once it returns. */

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -255,4 +256,18 @@ void fby_metrics_put_sizes(fby_metrics_out *out, const char *name, const fby_siz
     fby_metrics_line(
         out, "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n%s_sum %" PRIu64 "\n%s_count %" PRIu64 "\n", name,
         counts->count, name, counts->sum, name, counts->count);
+}
+
+/* Numbers grow while they are written: a little more room than they took. */
+char *fby_metrics_written(const fby_metrics *metrics, fby_metrics_writer *write, size_t *size)
+{
+    size_t room = write(metrics, NULL, 0) + 1024;
+    char *text = malloc(room);
+    size_t used = text != NULL ? write(metrics, text, room) : 0;
+    if (used > room) {
+        free(text);
+        return NULL;
+    }
+    *size = used;
+    return text;
 }

@@ -100,5 +100,9 @@ static inline void fby_metrics_reconfigure(fby_metrics *metrics, const fby_serve
 size_t fby_metrics_text(const fby_metrics *metrics, char *out, size_t size);
 /* What the page at / shows, as one JSON object; the same contract. */
 size_t fby_metrics_json(const fby_metrics *metrics, char *out, size_t size);
+typedef size_t fby_metrics_writer(const fby_metrics *metrics, char *out, size_t size);
+
+/* What `write` writes, whole, for the caller to free(); `*size` bytes. NULL: no memory. */
+char *fby_metrics_written(const fby_metrics *metrics, fby_metrics_writer *write, size_t *size);
 
 #endif

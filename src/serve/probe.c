@@ -36,21 +36,16 @@ static fby_server_state state_of(const fby_agent *agent)
                : FBY_SERVER_READY;
 }
 
-typedef size_t write_metrics(const fby_metrics *metrics, char *out, size_t size);
-
-/* Numbers grow while they are written: a little more room than they took. */
 static void say_metrics(fby_probe *probe, const fby_metrics *metrics, const char *type,
-                        write_metrics *write)
+                        fby_metrics_writer *write)
 {
-    size_t size = write(metrics, NULL, 0) + 1024;
-    char *text = malloc(size);
-    size_t used = text != NULL ? write(metrics, text, size) : 0;
-    if (text == NULL || used > size) {
-        free(text);
+    size_t size;
+    char *text = fby_metrics_written(metrics, write, &size);
+    if (text == NULL) {
         say(probe, 503, "text/plain", "no memory");
         return;
     }
-    *probe = (fby_probe){.status = 200, .type = type, .text = text, .size = used, .own = text};
+    *probe = (fby_probe){.status = 200, .type = type, .text = text, .size = size, .own = text};
 }
 
 void fby_probe_answer(fby_agent *agent, const fby_route *route, fby_probe *probe)

@@ -176,9 +176,9 @@ static fby_health say_ready(void *context)
     return fby_ready(metrics_of(context), state_of(context), fby_now_ns());
 }
 
-static size_t say_metrics(void *context, char *out, size_t size)
+static char *say_metrics(void *context, size_t *size)
 {
-    return fby_metrics_text(metrics_of(context), out, size);
+    return fby_metrics_written(metrics_of(context), fby_metrics_text, size);
 }
 
 static fby_status open_admin(struct server *server)
