@@ -7,7 +7,7 @@
  *     SIGUSR1              the next call of it fails; the second such signal: the second
  *                          call from then on, and so forth
  *
- *     FBY_FAULT=stuck      recv, once armed, does not return before the next signal
+ *     FBY_FAULT=stuck      recv of a POST, once armed, does not return before the next signal
  *
  * Each fault is a line on stderr. send stands for all by which an answer leaves; malloc for calloc
  * and realloc too.
@@ -80,7 +80,9 @@ static void get_stuck(void)
 
 VISIBLE ssize_t recv(int fd, void *bytes, size_t size, int flags)
 {
-    if (fails("stuck"))
+    char method[4];
+    if (NEXT(recv)(fd, method, sizeof method, MSG_PEEK | MSG_DONTWAIT) == sizeof method &&
+        memcmp(method, "POST", sizeof method) == 0 && fails("stuck"))
         get_stuck();
     if (fails("recv")) {
         errno = ECONNRESET;
