@@ -36,7 +36,7 @@ static void file_text(const char *path, char *text, size_t size)
 }
 
 static const char *const isa_names[FBY_ISA_COUNT] = {
-    "c", "avx2", "avxvnni", "avx512", "avx512vnni", "avx512bf16", "neon",
+    "c", "avx2", "avxvnni", "avx512", "avx512vnni", "avx512bf16", "neon", "neondot", "neonmm",
 };
 
 #if defined(__x86_64__)
@@ -92,7 +92,11 @@ static void detect_model(void)
 #elif defined(__aarch64__)
 static void detect_isa(void)
 {
-    cpu.isa[FBY_ISA_NEON] = (getauxval(AT_HWCAP) & HWCAP_ASIMD) != 0;
+    const unsigned long first = getauxval(AT_HWCAP), second = getauxval(AT_HWCAP2);
+    const unsigned long matrices = HWCAP2_I8MM | HWCAP2_BF16;
+    cpu.isa[FBY_ISA_NEON] = (first & HWCAP_ASIMD) != 0;
+    cpu.isa[FBY_ISA_NEONDOT] = cpu.isa[FBY_ISA_NEON] && (first & HWCAP_ASIMDDP) != 0;
+    cpu.isa[FBY_ISA_NEONMM] = cpu.isa[FBY_ISA_NEONDOT] && (second & matrices) == matrices;
 }
 
 /* Implementer and part of MIDR_EL1 (Arm Architecture Reference Manual); not a name, but what names
@@ -217,8 +221,8 @@ fby_status fby_isa_select(fby_isa *isa)
         return FBY_OK;
     }
     return fby_error(FBY_EINVAL,
-                     "FBY_ISA=%.32s: expected c, avx2, avxvnni, avx512, avx512vnni, avx512bf16 "
-                     "or neon",
+                     "FBY_ISA=%.32s: expected c, avx2, avxvnni, avx512, avx512vnni, avx512bf16, "
+                     "neon, neondot or neonmm",
                      asked);
 }
 

@@ -21,6 +21,8 @@ typedef enum fby_isa {
     FBY_ISA_AVX512VNNI,
     FBY_ISA_AVX512BF16,
     FBY_ISA_NEON,
+    FBY_ISA_NEONDOT, /* products of 8 bits, four summed: ARMv8.4, most cores since 2018 */
+    FBY_ISA_NEONMM,  /* matrix products of 8 bits, and bf16: ARMv8.6 */
     FBY_ISA_COUNT
 } fby_isa;
 

@@ -39,7 +39,7 @@ static void choose(const float *sizes, uint32_t k, uint32_t apart[FBY_INT8_APART
     }
 }
 
-/* What becomes of one output column: w = scale (code + middle). */
+/* What becomes of one output column: w = scale (code + middle), the middle a whole number. */
 typedef struct column {
     double scale, middle;
 } column;
@@ -62,7 +62,6 @@ static double larger(double a, double b)
     return a > b ? a : b;
 }
 
-/* The middle is a whole number of 2^-shift. */
 static column scale_of(const float *w, uint32_t k, uint32_t shift,
                        const uint32_t apart[FBY_INT8_APART])
 {
@@ -80,13 +79,13 @@ static column scale_of(const float *w, uint32_t k, uint32_t shift,
     }
     if (!(high >= low)) /* all are apart, or NaN */
         low = high = 0.0;
-    const double middle = low + (high - low) / 2;
-    double scale = larger((high - low) / 254.0, most * FBY_INT8_W_FINER / FBY_INT8_W_MAX);
+    const double middle = low + (high - low) / 2; /* rounded by half a code: 253, not 254 */
+    double scale = larger((high - low) / 253.0, most * FBY_INT8_W_FINER / FBY_INT8_W_MAX);
     /* The pair's two numbers fit into 16 bits. */
-    scale = larger(scale, fabs(middle) * parts / FBY_INT8_W_MAX);
+    scale = larger(scale, fabs(middle) / (FBY_INT8_W_MAX / parts - 1.0));
     scale = larger(scale, fabs(sum) / FBY_INT8_W_MAX);
     scale = scale < 1e30 ? larger(scale, 1e-30) : 1e30;
-    return (column){scale, limit(nearbyint(middle / scale * parts), FBY_INT8_W_MAX) / parts};
+    return (column){scale, nearbyint(limit(middle / scale, FBY_INT8_W_MAX / parts - 1.0))};
 }
 
 /* Column `at` of a panel; w (k). */

@@ -7,10 +7,11 @@
  *     w[j] = scale c[j] + middle,   c[j] in -127 … 127
  * Activations, each row with its own:
  *     x[j] = scale q[j] + low,      q[j] in 0 … 255
- * so that a product is, with zero the code of x = 0 and m = middle / scale, in sums over k,
+ * so that a product is, with zero the code of x = 0 and m = middle / scale, a whole number,
+ * in sums over k,
  *     y = x.scale scale (sum(q c) + sum(q) m - zero sum(c + m)) + bias.
- * The last two are one more pair of products in 16 bits: sum(q) in steps of 2^sum_shift by m in as
- * many parts, which is rounded before the codes are, and -zero by sum(c + m).
+ * The last two are one more pair of products in 16 bits: sum(q) in steps of 2^sum_shift by m of as
+ * many, and -zero by sum(c + m). A table whose rows are signed has q and zero less 128: the same y.
  *
  * A few inputs are much larger than the others in every text; they would take the codes' range
  * from the rest, and their weights weigh most. Those, by `sizes`, are apart: 16 bits both sides,

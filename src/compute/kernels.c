@@ -22,6 +22,8 @@ const fby_kernels *fby_kernels_for(fby_isa isa)
 #endif
 #if defined(__aarch64__)
     case FBY_ISA_NEON:
+    case FBY_ISA_NEONDOT:
+    case FBY_ISA_NEONMM:
         return &fby_kernels_neon;
 #endif
     default:
@@ -64,6 +66,8 @@ static peak_loop peak_loop_for(fby_isa isa)
 #endif
 #if defined(__aarch64__)
     case FBY_ISA_NEON:
+    case FBY_ISA_NEONDOT:
+    case FBY_ISA_NEONMM:
         return fby_neon_peak_loop;
 #endif
     default:

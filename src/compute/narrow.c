@@ -16,6 +16,13 @@ static const fby_narrow *bf16_for(fby_isa isa)
     case FBY_ISA_AVX512BF16:
         return &fby_bf16_avx512bf16;
 #endif
+#if defined(__aarch64__)
+    case FBY_ISA_NEON:
+    case FBY_ISA_NEONDOT:
+        return &fby_bf16_neon;
+    case FBY_ISA_NEONMM:
+        return &fby_bf16_neonmm;
+#endif
     default:
         return &fby_bf16_c;
     }
@@ -34,6 +41,12 @@ static const fby_narrow *int8_for(fby_isa isa)
         return &fby_int8_avx512vnni;
     case FBY_ISA_AVX512BF16:
         return &fby_int8_avx512bf16;
+#endif
+#if defined(__aarch64__)
+    case FBY_ISA_NEONDOT:
+        return &fby_int8_neondot;
+    case FBY_ISA_NEONMM:
+        return &fby_int8_neonmm;
 #endif
     default:
         return &fby_int8_c;

@@ -18,6 +18,8 @@ extern const fby_narrow fby_int8_avx512vnni, fby_int8_avx512bf16, fby_bf16_avx51
 #endif
 #if defined(__aarch64__)
 extern const fby_kernels fby_kernels_neon;
+extern const fby_narrow fby_bf16_neon, fby_bf16_neonmm;
+extern const fby_narrow fby_int8_neondot, fby_int8_neonmm;
 #endif
 
 /* Runs multiply-adds of the instruction set in a loop of `rounds`; returns how many floating-point

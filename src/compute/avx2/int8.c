@@ -415,7 +415,7 @@ const fby_narrow fby_int8_avx2 = {
 #endif
     .name = FBY_AVX2_VNNI ? "avxvnni" : "avx2",
     .precision = "int8",
-    .version = 2,
+    .version = 3,
     .panel_width = PANEL,
     .row_tile = TILE,
     .wants_sizes = true,

@@ -466,7 +466,7 @@ const fby_narrow fby_int8_avx512vnni = {
     .name = "avx512vnni",
 #endif
     .precision = "int8",
-    .version = 2,
+    .version = 3,
     .panel_width = PANEL,
     .row_tile = TILE,
     .wants_sizes = true,
