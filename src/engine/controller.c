@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/controller.h"
+
+#include "base/bits.h"
+
+enum {
+    TEAM_BATCHES = 8,   /* before teams are judged */
+    CROWD_BATCHES = 24, /* of a trial, and before one */
+    CALLS = 100,        /* of a window: one late call is its p99 */
+    TOKENS_LEAST = 16
+};
+
+static const uint64_t HOLD_LEAST_NS = 100000000, HOLD_MOST_NS = 3200000000;
+static const double GAIN_LEAST = 1.05, SLOW = 1.25, FEWER_WORTH = 1.05, MORE_WORTH = 1.02;
+static const double NEAR = 0.6;
+
+/* New samples weigh a sixteenth. */
+static void blend(double *mean, double x)
+{
+    *mean += (x - *mean) / 16;
+}
+
+static uint32_t tokens_of_aim(const fby_control_limits *limits)
+{
+    if (limits->aim == FBY_AIM_THROUGHPUT || limits->target_ns != 0)
+        return limits->tokens;
+    return fby_min_u32(limits->tokens,
+                       limits->tokens / 4 > TOKENS_LEAST ? limits->tokens / 4 : TOKENS_LEAST);
+}
+
+void fby_controller_init(fby_controller *c, const fby_control_limits *limits,
+                         const fby_costs *costs)
+{
+    *c = (fby_controller){
+        .costs = *costs,
+        .limits = *limits,
+        .decision = {limits->workers, tokens_of_aim(limits), true},
+        .alone_slowness = 1.0,
+        .team_slowness = 1.0,
+        .split_hold_ns = HOLD_LEAST_NS,
+        .settled = limits->workers,
+        .trial_hold_ns = HOLD_LEAST_NS,
+    };
+}
+
+static void lengthen(uint64_t *hold_ns)
+{
+    *hold_ns = fby_min_size(*hold_ns * 2, HOLD_MOST_NS);
+}
+
+/* ---- splitting ---- */
+
+static void split(fby_controller *c, bool on, uint64_t now_ns)
+{
+    c->decision.split = on;
+    c->decisions++;
+    c->team_batches = 0;
+    if (!on) {
+        c->split_again_ns = now_ns + c->split_hold_ns;
+        lengthen(&c->split_hold_ns);
+    }
+}
+
+static void judge_teams(fby_controller *c, double promised, uint64_t now_ns)
+{
+    if (++c->team_batches < TEAM_BATCHES)
+        return;
+    double gain = promised * c->alone_slowness / c->team_slowness;
+    if (gain < GAIN_LEAST)
+        split(c, false, now_ns);
+    else if (c->team_batches >= 4 * TEAM_BATCHES)
+        c->split_hold_ns = HOLD_LEAST_NS; /* proved: the next doubt is a new one */
+}
+
+/* ---- workers ---- */
+
+static uint32_t step_of(uint32_t workers)
+{
+    return workers / 8 > 0 ? workers / 8 : 1;
+}
+
+static void use(fby_controller *c, uint32_t workers)
+{
+    c->decision.workers = workers;
+    c->crowd_batches = 0;
+    c->crowd_slowness = 0;
+    c->decisions++;
+}
+
+static void begin_trial(fby_controller *c, fby_control_trial trial, double rate)
+{
+    c->trial = trial;
+    c->settled = c->decision.workers;
+    c->settled_rate = rate;
+    uint32_t step = step_of(c->settled);
+    use(c, trial == FBY_TRIAL_FEWER ? c->settled - step
+                                    : fby_min_u32(c->settled + step, c->limits.workers));
+}
+
+static void end_trial(fby_controller *c, double rate, uint64_t now_ns)
+{
+    double worth = c->trial == FBY_TRIAL_FEWER ? FEWER_WORTH : MORE_WORTH;
+    if (rate > c->settled_rate * worth) {
+        c->trial_hold_ns = HOLD_LEAST_NS;
+        c->settled = c->decision.workers;
+        c->crowd_batches = 0;
+        c->crowd_slowness = 0;
+    } else {
+        use(c, c->settled);
+        lengthen(&c->trial_hold_ns);
+    }
+    c->trial = FBY_TRIAL_NONE;
+    c->trial_again_ns = now_ns + c->trial_hold_ns;
+}
+
+/* A batch that ran while as many were at work as are to be: `slowness` says how the crowd fares. */
+static void judge_crowd(fby_controller *c, double slowness, uint64_t now_ns)
+{
+    c->crowd_slowness += slowness;
+    if (++c->crowd_batches < CROWD_BATCHES)
+        return;
+    double mean = c->crowd_slowness / c->crowd_batches;
+    double rate = c->decision.workers / mean;
+    if (c->trial != FBY_TRIAL_NONE) {
+        end_trial(c, rate, now_ns);
+        return;
+    }
+    c->crowd_batches = 0;
+    c->crowd_slowness = 0;
+    if (now_ns < c->trial_again_ns)
+        return;
+    if (c->decision.workers < c->limits.workers)
+        begin_trial(c, FBY_TRIAL_MORE, rate);
+    else if (c->decision.workers > 1 && mean > SLOW)
+        begin_trial(c, FBY_TRIAL_FEWER, rate);
+}
+
+void fby_controller_batch(fby_controller *c, const fby_batch_seen *seen, uint64_t now_ns)
+{
+    const double alone = fby_costs_batch(&c->costs, seen->tokens, seen->pairs);
+    if (seen->team > 1) {
+        double promised = fby_costs_gain(&c->costs, seen->team, seen->tokens);
+        blend(&c->team_slowness, (double)seen->ns * promised / alone);
+        if (c->decision.split)
+            judge_teams(c, promised, now_ns);
+    } else {
+        double pace = fby_costs_pace(&c->costs, seen->at_work);
+        blend(&c->alone_slowness, (double)seen->ns * pace / alone);
+        if (!c->limits.workers_held && seen->at_work >= c->decision.workers)
+            judge_crowd(c, (double)seen->ns / alone, now_ns);
+    }
+    if (!c->decision.split && now_ns >= c->split_again_ns) {
+        c->team_slowness = c->alone_slowness;
+        split(c, true, now_ns);
+    }
+}
+
+/* ---- tokens ---- */
+
+void fby_controller_call(fby_controller *c, uint64_t ns)
+{
+    if (c->limits.target_ns == 0)
+        return;
+    c->calls++;
+    c->late += ns > c->limits.target_ns;
+    c->near += (double)ns > NEAR * (double)c->limits.target_ns;
+    uint32_t tokens = c->decision.tokens;
+    const bool too_late = c->late > CALLS / 100;
+    if (!too_late && c->calls < CALLS)
+        return;
+    if (too_late)
+        tokens = tokens * 3 / 4 > TOKENS_LEAST ? tokens * 3 / 4 : TOKENS_LEAST;
+    else if (c->near == 0)
+        tokens = fby_min_u32(tokens * 5 / 4 + 1, c->limits.tokens);
+    tokens = fby_min_u32(tokens, c->limits.tokens);
+    c->decisions += tokens != c->decision.tokens;
+    c->decision.tokens = tokens;
+    c->calls = c->late = c->near = 0;
+}
