@@ -51,19 +51,44 @@ typedef enum fby_side {
 
 /* ---- opening ---- */
 
+/* How several workers share a call. The vectors are the same, to the bit. */
+typedef enum fby_parallelism {
+    FBY_PARALLELISM_AUTO = 0,   /* whichever is expected to be done first */
+    FBY_PARALLELISM_COARSE = 1, /* each worker texts of its own */
+    FBY_PARALLELISM_FINE = 2    /* all workers share each batch: for single texts */
+} fby_parallelism;
+
+typedef enum fby_goal {
+    FBY_GOAL_THROUGHPUT = 0,
+    FBY_GOAL_LATENCY = 1 /* smaller batches, and calls take turns: a short one waits less */
+} fby_goal;
+
+/* Who chooses. All but AUTO are there to be compared with. */
+typedef enum fby_strategy {
+    FBY_STRATEGY_AUTO = 0,  /* measured costs, adjusted while running: docs/workers.md */
+    FBY_STRATEGY_FIXED = 1, /* all workers that there are texts for (coarse), or all (fine) */
+    FBY_STRATEGY_TABLE = 2  /* coarse, workers by the number of texts alone */
+} fby_strategy;
+
 typedef struct fby_model_options {
     size_t struct_size;
     fby_precision precision;
-    uint32_t threads;      /* at work at once; 0, or more than them: the processors that this
-                            * process may use (affinity, cgroup) */
+    uint32_t threads;      /* at work at once, at most the processors that this process may use
+                            * (affinity, cgroup); 0: as many of those as pay */
     const char *cache_dir; /* packed weights; NULL: $XDG_CACHE_HOME/forebay or
                             * ~/.cache/forebay; "": packed in memory, nothing written */
     uint32_t max_jobs;     /* submitted and not yet freed, at most; 0: 64 */
-    uint32_t reserved;     /* 0 */
+    fby_parallelism parallelism;
+    fby_goal goal;
+    uint32_t latency_target_ms; /* for the 99th percentile of calls; 0: none */
+    uint32_t stall_ms;          /* a batch that makes no progress for so long fails with
+                                 * FBY_ESTALLED; 0: 30,000; UINT32_MAX: never */
+    fby_strategy strategy;
 } fby_model_options;
 #define FBY_MODEL_OPTIONS_INIT                                                                     \
     {                                                                                              \
-        sizeof(fby_model_options), FBY_PRECISION_F32, 0, NULL, 0, 0                                \
+        sizeof(fby_model_options), FBY_PRECISION_F32, 0, NULL, 0, FBY_PARALLELISM_AUTO,            \
+            FBY_GOAL_THROUGHPUT, 0, 0, FBY_STRATEGY_AUTO                                           \
     }
 
 /*

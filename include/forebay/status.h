@@ -34,7 +34,8 @@ typedef enum fby_status {
     FBY_ECANCELED = -8,    /* stopped because the caller asked */
     FBY_ETOOLONG = -9,     /* a text exceeds the model's limit and may not be cut */
     FBY_EENCODING = -10,   /* invalid UTF-8 where only valid is accepted */
-    FBY_ENOTFINITE = -11   /* a result holds NaN or infinity: the model's weights do, or overflow */
+    FBY_ENOTFINITE = -11,  /* a result holds NaN or infinity: the model's weights do, or overflow */
+    FBY_ESTALLED = -12     /* a worker made no progress for too long */
 } fby_status;
 
 /* The code's name, "FBY_EINVAL"; "FBY_UNKNOWN" for any other number. Any thread. */

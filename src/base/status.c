@@ -39,6 +39,8 @@ const char *fby_status_name(fby_status status)
         return "FBY_EENCODING";
     case FBY_ENOTFINITE:
         return "FBY_ENOTFINITE";
+    case FBY_ESTALLED:
+        return "FBY_ESTALLED";
     }
     return "FBY_UNKNOWN";
 }

@@ -20,9 +20,9 @@ static void blend(double *mean, double x)
     *mean += (x - *mean) / 16;
 }
 
-static uint32_t tokens_of_aim(const fby_control_limits *limits)
+static uint32_t tokens_of_goal(const fby_control_limits *limits)
 {
-    if (limits->aim == FBY_AIM_THROUGHPUT || limits->target_ns != 0)
+    if (limits->goal == FBY_GOAL_THROUGHPUT || limits->target_ns != 0)
         return limits->tokens;
     return fby_min_u32(limits->tokens,
                        limits->tokens / 4 > TOKENS_LEAST ? limits->tokens / 4 : TOKENS_LEAST);
@@ -34,7 +34,7 @@ void fby_controller_init(fby_controller *c, const fby_control_limits *limits,
     *c = (fby_controller){
         .costs = *costs,
         .limits = *limits,
-        .decision = {limits->workers, tokens_of_aim(limits), true},
+        .decision = {limits->workers, tokens_of_goal(limits), true},
         .alone_slowness = 1.0,
         .team_slowness = 1.0,
         .split_hold_ns = HOLD_LEAST_NS,

@@ -28,14 +28,13 @@
 #include <stdint.h>
 
 #include "engine/costs.h"
-
-typedef enum fby_aim { FBY_AIM_THROUGHPUT = 0, FBY_AIM_LATENCY } fby_aim;
+#include "forebay/embed.h"
 
 typedef struct fby_control_limits {
     uint32_t workers;  /* at most */
     uint32_t tokens;   /* of a batch, at most */
     bool workers_held; /* always as many */
-    fby_aim aim;
+    fby_goal goal;
     uint64_t target_ns; /* of calls' p99; 0: none */
 } fby_control_limits;
 

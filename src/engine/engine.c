@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "engine/engine.h"
-
+/* Jobs as their callers see them, and the engine's start and end. */
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -9,134 +8,22 @@
 #include "base/assert.h"
 #include "base/bits.h"
 #include "base/clock.h"
+#include "base/platform.h"
+#include "engine/engine_internal.h"
 
-struct fby_engine {
-    pthread_mutex_t lock;
-    pthread_cond_t work; /* a job is queued and a context is free, or the end has come */
-    bool stopping;
+/* Some 20 µs of pauses: the last batches of a job end nearly at once. */
+enum { SPIN_TURNS = 1000 };
 
-    fby_job queue; /* head of the ring of jobs with texts left to claim, oldest first */
-    fby_job *jobs, *free_jobs;
-    uint32_t max_jobs;
-
-    fby_heap_pool *pool; /* the contexts' memory */
-    fby_context *contexts, *free_contexts;
-    uint32_t context_count;
-
-    pthread_t *threads;
-    uint32_t thread_count;
-};
-
-/* ---- the queue and the free lists, under the lock ---- */
-
-static void enqueue(fby_engine *engine, fby_job *job)
-{
-    job->queue_prev = engine->queue.queue_prev;
-    job->queue_next = &engine->queue;
-    engine->queue.queue_prev->queue_next = job;
-    engine->queue.queue_prev = job;
-    job->queued = true;
-}
-
-static void dequeue(fby_job *job)
-{
-    if (!job->queued)
-        return;
-    job->queue_prev->queue_next = job->queue_next;
-    job->queue_next->queue_prev = job->queue_prev;
-    job->queued = false;
-}
-
-static bool all_claimed(fby_job *job)
-{
-    return atomic_load_explicit(&job->next, memory_order_relaxed) >= job->request.count;
-}
-
-/* The oldest job that wants one more thread. */
-static fby_job *find_work(fby_engine *engine)
-{
-    fby_job *job = engine->queue.queue_next;
-    while (job != &engine->queue) {
-        fby_job *next = job->queue_next;
-        if (all_claimed(job))
-            dequeue(job);
-        else if (job->active < job->request.threads)
-            return job;
-        job = next;
-    }
-    return NULL;
-}
-
-static fby_context *take_context(fby_engine *engine)
-{
-    fby_context *context = engine->free_contexts;
-    if (context != NULL)
-        engine->free_contexts = context->next;
-    return context;
-}
-
-static void give_context(fby_engine *engine, fby_context *context)
-{
-    context->next = engine->free_contexts;
-    engine->free_contexts = context;
-    if (find_work(engine) != NULL)
-        pthread_cond_signal(&engine->work);
-}
-
-/* ---- a job's run ---- */
-
-static void finish(fby_engine *engine, fby_job *job)
-{
-    if (job->done != NULL) {
-        job->state = FBY_JOB_CALLING;
-        pthread_cond_broadcast(&job->finished);
-        pthread_mutex_unlock(&engine->lock);
-        job->done(job, job->status, job->context);
-        pthread_mutex_lock(&engine->lock);
-    }
-    job->state = FBY_JOB_DONE;
-    pthread_cond_broadcast(&job->finished);
-}
-
-/* Entered and left with the lock held. */
-static void work_on(fby_engine *engine, fby_job *job, fby_context *context)
-{
-    job->active++;
-    pthread_mutex_unlock(&engine->lock);
-    fby_context_run(context, job);
-    pthread_mutex_lock(&engine->lock);
-    give_context(engine, context);
-    dequeue(job);
-    if (--job->active == 0)
-        finish(engine, job);
-}
-
-static void *worker(void *argument)
-{
-    fby_engine *engine = argument;
-
-    pthread_mutex_lock(&engine->lock);
-    while (!engine->stopping) {
-        fby_job *job = engine->free_contexts != NULL ? find_work(engine) : NULL;
-        if (job != NULL)
-            work_on(engine, job, take_context(engine));
-        else
-            pthread_cond_wait(&engine->work, &engine->lock);
-    }
-    pthread_mutex_unlock(&engine->lock);
-    return NULL;
-}
-
-/* Wakes as many workers as have something to do for `job`. */
-static void wake_workers(fby_engine *engine, const fby_job *job, uint32_t already_at_work)
-{
-    size_t useful = fby_min_size(job->request.threads, job->request.count);
-    for (size_t i = already_at_work; i < useful; i++)
-        pthread_cond_signal(&engine->work);
-}
-
+/* With the lock held, which it lets go. */
 static void wait_until_done(fby_engine *engine, fby_job *job)
 {
+    if (job->state == FBY_JOB_RUNNING) {
+        pthread_mutex_unlock(&engine->lock);
+        for (int turn = 0;
+             turn < SPIN_TURNS && !atomic_load_explicit(&job->over, memory_order_relaxed); turn++)
+            fby_relax();
+        pthread_mutex_lock(&engine->lock);
+    }
     while (job->state != FBY_JOB_DONE)
         pthread_cond_wait(&job->finished, &engine->lock);
 }
@@ -150,12 +37,13 @@ fby_status fby_engine_run(fby_engine *engine, const fby_request *request)
     fby_job_start(&job, request, NULL, NULL);
 
     pthread_mutex_lock(&engine->lock);
-    fby_context *context = take_context(engine);
-    if (context == NULL || request->count > 1)
-        enqueue(engine, &job);
-    wake_workers(engine, &job, context != NULL ? 1 : 0);
-    if (context != NULL)
-        work_on(engine, &job, context);
+    fby_context *context = fby_engine_take_context(engine);
+    if (context != NULL) {
+        fby_engine_work_on(engine, &job, context, true);
+    } else {
+        fby_engine_enqueue(engine, &job);
+        fby_engine_post(engine, 1);
+    }
     wait_until_done(engine, &job);
     pthread_mutex_unlock(&engine->lock);
 
@@ -177,10 +65,10 @@ fby_status fby_engine_submit(fby_engine *engine, const fby_request *request, fby
     fby_job_start(job, request, done, context);
     *out = job; /* before a worker can call `done` */
     if (request->count == 0) {
-        finish(engine, job);
+        fby_engine_finish(engine, job);
     } else {
-        enqueue(engine, job);
-        wake_workers(engine, job, 0);
+        fby_engine_enqueue(engine, job);
+        fby_engine_post(engine, 1);
     }
     pthread_mutex_unlock(&engine->lock);
     return FBY_OK;
@@ -227,10 +115,13 @@ void fby_engine_cancel(fby_job *job)
     atomic_store_explicit(&job->cancel, true, memory_order_relaxed);
 
     pthread_mutex_lock(&engine->lock);
+    for (uint32_t i = 0; i < engine->context_count; i++)
+        if (engine->contexts[i].job == job)
+            atomic_store_explicit(&engine->contexts[i].cancel, true, memory_order_relaxed);
     if (job->queued && job->active == 0) { /* no context would look at the flag for a while */
-        dequeue(job);
+        fby_engine_dequeue(job);
         fby_job_fail(job, FBY_ECANCELED, "cancelled", 0);
-        finish(engine, job);
+        fby_engine_finish(engine, job);
     }
     pthread_mutex_unlock(&engine->lock);
 }
@@ -270,7 +161,7 @@ static fby_status create_contexts(fby_engine *engine, const fby_encoder *encoder
                                   const fby_kernels *kernels, uint32_t threads, uint32_t budget)
 {
     const size_t bytes = fby_context_size(encoder, budget);
-    engine->contexts = calloc(threads, sizeof *engine->contexts);
+    engine->contexts = aligned_alloc(FBY_CACHELINE, threads * sizeof *engine->contexts);
     if (engine->contexts == NULL)
         return fby_error(FBY_ENOMEM, "no memory for %u contexts", threads);
     fby_status status = create_pool(threads, bytes, &engine->pool);
@@ -289,6 +180,7 @@ static fby_status create_contexts(fby_engine *engine, const fby_encoder *encoder
         context->next = engine->free_contexts;
         engine->free_contexts = context;
     }
+    atomic_store_explicit(&engine->tuner.idle, threads, memory_order_relaxed);
     return FBY_OK;
 }
 
@@ -319,44 +211,78 @@ static void block_signals(sigset_t *before)
     pthread_sigmask(SIG_SETMASK, &set, before);
 }
 
+static fby_status start_threads(fby_engine *engine, uint32_t threads)
+{
+    int failed = 0;
+    for (; failed == 0 && engine->thread_count < threads; engine->thread_count += failed == 0)
+        failed =
+            pthread_create(&engine->threads[engine->thread_count], NULL, fby_engine_worker, engine);
+    if (failed != 0)
+        return fby_error_errno(FBY_ENOMEM, failed, "starting worker %u of %u",
+                               engine->thread_count + 1, threads);
+    if (engine->stall_ms == UINT32_MAX)
+        return FBY_OK;
+    failed = pthread_create(&engine->watch, NULL, fby_engine_watch, engine);
+    engine->watched = failed == 0;
+    return failed == 0 ? FBY_OK
+                       : fby_error_errno(FBY_ENOMEM, failed, "starting the watch over workers");
+}
+
 static fby_status create_threads(fby_engine *engine, uint32_t threads)
 {
     engine->threads = calloc(threads, sizeof *engine->threads);
     if (engine->threads == NULL)
         return fby_error(FBY_ENOMEM, "no memory for %u threads", threads);
     sigset_t before;
-    int failed = 0;
     block_signals(&before);
-    for (; failed == 0 && engine->thread_count < threads; engine->thread_count += failed == 0)
-        failed = pthread_create(&engine->threads[engine->thread_count], NULL, worker, engine);
+    pthread_mutex_lock(&engine->lock); /* until all is said that they read */
+    fby_status status = start_threads(engine, threads);
+    pthread_mutex_unlock(&engine->lock);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (failed != 0)
-        return fby_error_errno(FBY_ENOMEM, failed, "starting worker %u of %u",
-                               engine->thread_count + 1, threads);
-    return FBY_OK;
+    return status;
+}
+
+static void init_alarm(fby_engine *engine)
+{
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&engine->alarm, &attributes);
+    pthread_condattr_destroy(&attributes);
 }
 
 fby_status fby_engine_create(const fby_encoder *encoder, const fby_kernels *kernels,
-                             uint32_t threads, uint32_t budget, uint32_t max_jobs, fby_engine **out)
+                             const fby_engine_options *options, fby_engine **out)
 {
     fby_engine *engine = calloc(1, sizeof *engine);
     if (engine == NULL)
         return fby_error(FBY_ENOMEM, "no memory for the engine");
     pthread_mutex_init(&engine->lock, NULL);
     pthread_cond_init(&engine->work, NULL);
+    init_alarm(engine);
     engine->queue.queue_prev = engine->queue.queue_next = &engine->queue;
+    engine->stall_ms = options->stall_ms;
+    fby_tuner_options tuner = options->tuner;
+    tuner.texts_max = options->budget / 2;
+    fby_tuner_init(&engine->tuner, &tuner, &options->costs);
 
-    fby_status status = create_contexts(engine, encoder, kernels, threads, budget);
+    fby_status status =
+        create_contexts(engine, encoder, kernels, options->threads, options->budget);
     if (status == FBY_OK)
-        status = create_jobs(engine, max_jobs);
+        status = create_jobs(engine, options->max_jobs);
     if (status == FBY_OK)
-        status = create_threads(engine, threads);
+        status = create_threads(engine, options->threads);
     if (status != FBY_OK) {
         fby_engine_destroy(engine);
         return status;
     }
     *out = engine;
     return FBY_OK;
+}
+
+fby_tuner *fby_engine_tuner(fby_engine *engine)
+{
+    return &engine->tuner;
 }
 
 void fby_engine_destroy(fby_engine *engine)
@@ -366,9 +292,12 @@ void fby_engine_destroy(fby_engine *engine)
     pthread_mutex_lock(&engine->lock);
     engine->stopping = true;
     pthread_cond_broadcast(&engine->work);
+    pthread_cond_signal(&engine->alarm);
     pthread_mutex_unlock(&engine->lock);
     for (uint32_t i = 0; i < engine->thread_count; i++)
         pthread_join(engine->threads[i], NULL);
+    if (engine->watched)
+        pthread_join(engine->watch, NULL);
 
     for (uint32_t i = 0; i < engine->max_jobs; i++)
         fby_job_destroy(&engine->jobs[i]);
@@ -378,6 +307,8 @@ void fby_engine_destroy(fby_engine *engine)
     free(engine->threads);
     free(engine->jobs);
     free(engine->contexts);
+    fby_tuner_destroy(&engine->tuner);
+    pthread_cond_destroy(&engine->alarm);
     pthread_cond_destroy(&engine->work);
     pthread_mutex_destroy(&engine->lock);
     free(engine);

@@ -3,8 +3,13 @@
  * Runs jobs on a fixed number of contexts. A thread with a context works; a
  * caller that waits takes one itself if one is free, the workers take the rest.
  *
- * One lock guards the queue, the free contexts and every job's state; it is
- * taken a few times a job and batch of texts, never a text.
+ *     job --claim--> batch --alone-----------------------------> computed --> vectors
+ *                      |                                           ^
+ *                      +--team: leader opens it, idle workers join-+
+ *
+ * One lock guards the queue, the free contexts, open teams and every job's state;
+ * it is taken a few times a job and batch of texts, never a text. A worker that
+ * has just worked looks for more for some tens of microseconds before it sleeps.
  */
 #ifndef FBY_ENGINE_ENGINE_H
 #define FBY_ENGINE_ENGINE_H
@@ -12,10 +17,17 @@
 #include "engine/context.h"
 #include "engine/job.h"
 
-/* `threads` contexts of `budget` tokens a batch, `max_jobs` jobs for fby_engine_submit(). */
+typedef struct fby_engine_options {
+    uint32_t threads;        /* contexts, and workers */
+    uint32_t budget;         /* tokens a batch */
+    uint32_t max_jobs;       /* for fby_engine_submit() */
+    uint32_t stall_ms;       /* without progress until a batch is given up; UINT32_MAX: never */
+    fby_tuner_options tuner; /* but for texts_max */
+    fby_costs costs;
+} fby_engine_options;
+
 fby_status fby_engine_create(const fby_encoder *encoder, const fby_kernels *kernels,
-                             uint32_t threads, uint32_t budget, uint32_t max_jobs,
-                             fby_engine **engine);
+                             const fby_engine_options *options, fby_engine **engine);
 /* No job may be unfinished. NULL is fine. */
 void fby_engine_destroy(fby_engine *engine);
 
@@ -37,5 +49,7 @@ void fby_engine_cancel(fby_job *job);
 
 /* Waits until `job` is done, its callback too, and gives it back. */
 void fby_engine_release(fby_job *job);
+
+fby_tuner *fby_engine_tuner(fby_engine *engine);
 
 #endif

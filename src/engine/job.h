@@ -4,8 +4,9 @@
  *
  *     free --submit--> queued --claimed--> running --last text--> calling --> done --free--> free
  *
- * Texts are claimed one by one through `next`; a context that finds none left
- * leaves the job, and the last to leave finishes it.
+ * Its texts are planned FBY_PLAN_TEXTS at a time, by whoever claims the first
+ * batch of such a window; batches are claimed one by one. A context that finds
+ * none left leaves the job, and the last to leave finishes it.
  */
 #ifndef FBY_ENGINE_JOB_H
 #define FBY_ENGINE_JOB_H
@@ -18,33 +19,10 @@
 
 #include "base/platform.h"
 #include "base/status.h"
-#include "forebay/embed.h"
+#include "engine/request.h"
+#include "engine/tuner.h"
 
 typedef struct fby_engine fby_engine;
-
-/* Which vector has length 1. */
-typedef enum fby_unit {
-    FBY_UNIT_NONE,
-    FBY_UNIT_BEFORE_CUT, /* the model's; what is left of it after the cut is shorter */
-    FBY_UNIT_AFTER_CUT   /* what is returned */
-} fby_unit;
-
-/* What is asked, checked and with every default resolved. */
-typedef struct fby_request {
-    const fby_text *texts;
-    size_t count;
-    float *vectors; /* (count, dimensions) */
-    fby_text_info *infos;
-    const char *prompt;
-    size_t prompt_size;
-    uint32_t dimensions;
-    uint32_t limit; /* tokens a text */
-    uint32_t threads;
-    fby_unit normalize;
-    bool truncate;
-    bool left;
-    bool strict_utf8;
-} fby_request;
 
 typedef enum fby_job_state {
     FBY_JOB_FREE,
@@ -59,10 +37,13 @@ struct fby_job {
     fby_engine *engine;
     fby_job_done *done;
     void *context;
+    uint64_t started_ns;
 
-    /* Any thread. */
-    _Atomic size_t next; /* first text not claimed; past `count` when all are */
+    /* Any thread. Nothing is read through them. */
+    atomic_bool claimed;     /* no batch is left, or the job has failed */
+    _Atomic uint32_t wanted; /* contexts that have something to do, the window's plan says */
     atomic_bool cancel;
+    atomic_bool over; /* done */
 
     /* Under the engine's lock. */
     fby_job_state state;
@@ -71,8 +52,12 @@ struct fby_job {
     struct fby_job *queue_prev, *queue_next; /* when queued; queue_next links free jobs too */
     pthread_cond_t finished;
 
-    /* Under `failure_lock` while running. */
-    pthread_mutex_t failure_lock;
+    /* Under `own_lock` while running; taken with the engine's lock held or without. */
+    pthread_mutex_t own_lock;
+    size_t planned;      /* texts of the windows so far */
+    size_t window;       /* first text of the last one */
+    uint32_t next_batch; /* of it */
+    fby_plan plan;
     fby_status status;
     size_t failed_text; /* lowest index that failed */
     char message[FBY_ERROR_SIZE];
@@ -83,6 +68,17 @@ void fby_job_destroy(fby_job *job);
 
 /* Makes an initialised job ready for `request`. */
 void fby_job_start(fby_job *job, const fby_request *request, fby_job_done *done, void *context);
+
+/* Texts of the batch that has been claimed, by their number in the request. */
+typedef struct fby_claim {
+    size_t *indices;
+    uint32_t texts;
+    uint32_t team;   /* members that are wanted for it */
+    bool new_window; /* others may be called for what else it has */
+} fby_claim;
+
+/* The next batch; false when there is none. `claim->indices` has room for the batch. */
+bool fby_job_claim(fby_job *job, fby_tuner *tuner, fby_claim *claim);
 
 /* Keeps `status` and `message`, unless a failure of an earlier text is known; no text is claimed
  * any more. Any thread at work on the job. */

@@ -13,13 +13,20 @@
  * beside the arithmetic, few enough that activations stay near the level 2
  * cache. A text longer than this is a batch of its own.
  */
-enum { BATCH_TOKENS = 256, JOBS_DEFAULT = 64, JOBS_MAX = 1 << 16 };
+enum { BATCH_TOKENS = 256, JOBS_DEFAULT = 64, JOBS_MAX = 1 << 16, STALL_MS_DEFAULT = 30000 };
 
 static fby_status check_options(const fby_model_options *options)
 {
     if ((unsigned)options->precision > FBY_PRECISION_INT8)
         return fby_error(FBY_EUNSUPPORTED, "precision %d: expected f32, bf16 or int8 (0, 1, 2)",
                          (int)options->precision);
+    if ((unsigned)options->parallelism > FBY_PARALLELISM_FINE)
+        return fby_error(FBY_EINVAL, "parallelism is %d: expected 0, 1 or 2",
+                         (int)options->parallelism);
+    if ((unsigned)options->goal > FBY_GOAL_LATENCY)
+        return fby_error(FBY_EINVAL, "goal is %d: expected 0 or 1", (int)options->goal);
+    if ((unsigned)options->strategy > FBY_STRATEGY_TABLE)
+        return fby_error(FBY_EINVAL, "strategy is %d: expected 0, 1 or 2", (int)options->strategy);
     if (options->max_jobs > JOBS_MAX)
         return fby_error(FBY_EINVAL, "max_jobs is %u, at most %d", options->max_jobs, JOBS_MAX);
     return FBY_OK;
@@ -40,8 +47,24 @@ static fby_status open_with(fby_model *model, const char *dir, const fby_model_o
 
     uint32_t budget = (uint32_t)fby_max_size(BATCH_TOKENS, model->info.max_tokens);
     uint32_t max_jobs = options->max_jobs != 0 ? options->max_jobs : JOBS_DEFAULT;
-    return fby_engine_create(model->encoder, fby_kernels_for(model->isa), model->threads, budget,
-                             max_jobs, &model->engine);
+    fby_engine_options engine = {
+        .threads = model->threads,
+        .budget = budget,
+        .max_jobs = max_jobs,
+        .stall_ms = options->stall_ms != 0 ? options->stall_ms : STALL_MS_DEFAULT,
+        .tuner =
+            {
+                .strategy = options->strategy,
+                .parallelism = options->parallelism,
+                .limits = {.workers = model->threads,
+                           .tokens = budget,
+                           .workers_held = options->threads != 0,
+                           .goal = options->goal,
+                           .target_ns = (uint64_t)options->latency_target_ms * 1000000},
+            },
+    };
+    fby_costs_guess(model->info.flops_per_token, model->info.flops_per_token_pair, &engine.costs);
+    return fby_engine_create(model->encoder, fby_kernels_for(model->isa), &engine, &model->engine);
 }
 
 fby_status fby_model_open(const char *dir, const fby_model_options *given, fby_model **out)

@@ -144,7 +144,7 @@ static void search(const fby_plan_input *input, const fby_costs *costs, fby_plan
     way best = {held ? groups_most(input, input->workers) : 1, 1};
     take(input, costs, best, plan);
     double best_ns = plan->ns;
-    uint32_t last_team = input->split == FBY_SPLIT_COARSE ? 1 : input->workers;
+    uint32_t last_team = input->parallelism == FBY_PARALLELISM_COARSE ? 1 : input->workers;
     for (uint32_t team = 1; team <= last_team;
          team = team < last_team ? fby_min_u32(2 * team, last_team) : team + 1)
         for (uint32_t groups = groups_most(input, input->workers / team); groups > 0;
@@ -179,10 +179,11 @@ void fby_plan_make(const fby_plan_input *input, const fby_costs *costs, fby_plan
         take(input, costs,
              (way){groups_most(input, fby_plan_table_workers(input->texts, input->workers)), 1},
              plan);
-    else if (input->split == FBY_SPLIT_FINE)
+    else if (input->parallelism == FBY_PARALLELISM_FINE)
         take(input, costs, (way){1, input->workers}, plan);
     else if (input->workers == 1 || (plenty && input->texts > input->workers) ||
-             (input->strategy == FBY_STRATEGY_FIXED && input->split == FBY_SPLIT_COARSE))
+             (input->strategy == FBY_STRATEGY_FIXED &&
+              input->parallelism == FBY_PARALLELISM_COARSE))
         take(input, costs, (way){all, 1}, plan);
     else
         search(input, costs, plan);

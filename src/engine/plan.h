@@ -18,17 +18,10 @@
 #include <stdint.h>
 
 #include "engine/costs.h"
+#include "forebay/embed.h"
 
 /* Texts of one plan; a larger call is planned so many at a time. */
 enum { FBY_PLAN_TEXTS = 512 };
-
-typedef enum fby_strategy {
-    FBY_STRATEGY_AUTO = 0, /* as many workers, and as many to a batch, as are expected to be best */
-    FBY_STRATEGY_FIXED,    /* all workers that there are texts for (coarse), or all (fine) */
-    FBY_STRATEGY_TABLE     /* fby_plan_table_workers(), coarse: what auto must beat */
-} fby_strategy;
-
-typedef enum fby_split { FBY_SPLIT_AUTO = 0, FBY_SPLIT_COARSE, FBY_SPLIT_FINE } fby_split;
 
 typedef struct fby_plan_input {
     const uint32_t *tokens; /* (texts), each at least 1; estimates will do */
@@ -37,7 +30,7 @@ typedef struct fby_plan_input {
     uint32_t budget;        /* tokens of a batch, unless one text has more */
     uint32_t texts_max;     /* texts of a batch */
     fby_strategy strategy;
-    fby_split split;
+    fby_parallelism parallelism;
 } fby_plan_input;
 
 typedef struct fby_plan {

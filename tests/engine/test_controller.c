@@ -4,12 +4,12 @@
 
 #include "test.h"
 
-static fby_controller made(uint32_t workers, fby_aim aim, uint64_t target_ns)
+static fby_controller made(uint32_t workers, fby_goal aim, uint64_t target_ns)
 {
     fby_costs costs;
     fby_costs_guess(21233664, 9216, &costs);
     const fby_control_limits limits = {
-        .workers = workers, .tokens = 256, .aim = aim, .target_ns = target_ns};
+        .workers = workers, .tokens = 256, .goal = aim, .target_ns = target_ns};
     fby_controller c;
     fby_controller_init(&c, &limits, &costs);
     return c;
@@ -33,7 +33,7 @@ static void what_costs_as_promised_changes_nothing(void **state)
 {
     (void)state;
     fby_rng rng = fby_rng_from_env();
-    fby_controller c = made(4, FBY_AIM_THROUGHPUT, 0);
+    fby_controller c = made(4, FBY_GOAL_THROUGHPUT, 0);
     for (int i = 0; i < 5000; i++)
         feed(&c, fby_rng_bool(&rng) ? 4 : 1, 1 + (uint32_t)fby_rng_below(&rng, 4),
              0.9 + 0.2 * (double)fby_rng_below(&rng, 100) / 100);
@@ -45,7 +45,7 @@ static void what_costs_as_promised_changes_nothing(void **state)
 static void a_machine_that_is_slower_than_it_was_changes_nothing_for_long(void **state)
 {
     (void)state;
-    fby_controller c = made(2, FBY_AIM_THROUGHPUT, 0);
+    fby_controller c = made(2, FBY_GOAL_THROUGHPUT, 0);
     for (int i = 0; i < 2000; i++)
         feed(&c, c.decision.split && i % 2 ? 2 : 1, 1, 2.0);
     assert_true(c.decision.split);
@@ -54,7 +54,7 @@ static void a_machine_that_is_slower_than_it_was_changes_nothing_for_long(void *
 static void teams_are_left_off_where_they_gain_nothing_and_tried_again(void **state)
 {
     (void)state;
-    fby_controller c = made(2, FBY_AIM_THROUGHPUT, 0);
+    fby_controller c = made(2, FBY_GOAL_THROUGHPUT, 0);
     int batches = 0, in_teams = 0;
     for (; c.decision.split && batches < 1000; batches++)
         feed(&c, 2, 2, 3.0);
@@ -101,7 +101,7 @@ static double as_promised(uint32_t workers)
 static void workers_are_left_off_where_fewer_do_more_and_taken_back(void **state)
 {
     (void)state;
-    fby_controller c = made(2, FBY_AIM_THROUGHPUT, 0);
+    fby_controller c = made(2, FBY_GOAL_THROUGHPUT, 0);
     assert_int_equal(mostly_used(thrashing, &c, 4000), 1);
     assert_int_equal(mostly_used(as_promised, &c, 4000), 2);
     assert_int_equal(mostly_used(fair, &c, 4000), 2);
@@ -110,7 +110,7 @@ static void workers_are_left_off_where_fewer_do_more_and_taken_back(void **state
 static void a_held_number_of_workers_is_held(void **state)
 {
     (void)state;
-    fby_controller c = made(2, FBY_AIM_THROUGHPUT, 0);
+    fby_controller c = made(2, FBY_GOAL_THROUGHPUT, 0);
     c.limits.workers_held = true;
     assert_int_equal(mostly_used(thrashing, &c, 4000), 2);
     assert_int_equal(c.decisions, 0);
@@ -125,7 +125,7 @@ static uint64_t call_ns(const fby_controller *c)
 static void tokens_shrink_until_calls_are_in_time_and_grow_back(void **state)
 {
     (void)state;
-    fby_controller c = made(2, FBY_AIM_LATENCY, 20000000);
+    fby_controller c = made(2, FBY_GOAL_LATENCY, 20000000);
     for (int i = 0; i < 5000; i++)
         fby_controller_call(&c, call_ns(&c));
     assert_in_range(c.decision.tokens, 50, 100); /* 200 µs a token, 20 ms */
@@ -141,8 +141,8 @@ static void tokens_shrink_until_calls_are_in_time_and_grow_back(void **state)
 static void the_goal_of_latency_takes_smaller_batches(void **state)
 {
     (void)state;
-    assert_int_equal(made(2, FBY_AIM_LATENCY, 0).decision.tokens, 64);
-    assert_int_equal(made(2, FBY_AIM_THROUGHPUT, 0).decision.tokens, 256);
+    assert_int_equal(made(2, FBY_GOAL_LATENCY, 0).decision.tokens, 64);
+    assert_int_equal(made(2, FBY_GOAL_THROUGHPUT, 0).decision.tokens, 256);
 }
 
 static void decisions_stay_within_their_limits_whatever_is_seen(void **state)
@@ -150,7 +150,7 @@ static void decisions_stay_within_their_limits_whatever_is_seen(void **state)
     (void)state;
     fby_rng rng = fby_rng_from_env();
     for (int round = 0; round < 40; round++) {
-        fby_controller c = made(1 + (uint32_t)fby_rng_below(&rng, 130), FBY_AIM_LATENCY,
+        fby_controller c = made(1 + (uint32_t)fby_rng_below(&rng, 130), FBY_GOAL_LATENCY,
                                 fby_rng_below(&rng, 2) * 1000000);
         for (int i = 0; i < 1000; i++) {
             const fby_batch_seen seen = {

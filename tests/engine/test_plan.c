@@ -14,7 +14,8 @@ static fby_costs guessed(void)
     return costs;
 }
 
-static fby_plan planned(const uint32_t *tokens, uint32_t texts, uint32_t workers, fby_split split)
+static fby_plan planned(const uint32_t *tokens, uint32_t texts, uint32_t workers,
+                        fby_parallelism split)
 {
     const fby_costs costs = guessed();
     const fby_plan_input input = {.tokens = tokens,
@@ -22,7 +23,7 @@ static fby_plan planned(const uint32_t *tokens, uint32_t texts, uint32_t workers
                                   .workers = workers,
                                   .budget = BUDGET,
                                   .texts_max = BUDGET / 2,
-                                  .split = split};
+                                  .parallelism = split};
     fby_plan plan;
     fby_plan_make(&input, &costs, &plan);
     return plan;
@@ -32,15 +33,15 @@ static void a_single_text_is_split_where_that_pays(void **state)
 {
     (void)state;
     const uint32_t long_text[] = {256}, short_text[] = {8};
-    fby_plan plan = planned(long_text, 1, 2, FBY_SPLIT_AUTO);
+    fby_plan plan = planned(long_text, 1, 2, FBY_PARALLELISM_AUTO);
     assert_int_equal(plan.team, 2);
     assert_int_equal(plan.workers, 2);
-    plan = planned(long_text, 1, 1, FBY_SPLIT_AUTO);
+    plan = planned(long_text, 1, 1, FBY_PARALLELISM_AUTO);
     assert_int_equal(plan.team, 1);
-    plan = planned(long_text, 1, 2, FBY_SPLIT_COARSE);
+    plan = planned(long_text, 1, 2, FBY_PARALLELISM_COARSE);
     assert_int_equal(plan.team, 1);
     assert_int_equal(plan.workers, 1); /* never more than texts */
-    assert_int_equal(planned(short_text, 1, 2, FBY_SPLIT_FINE).team, 2);
+    assert_int_equal(planned(short_text, 1, 2, FBY_PARALLELISM_FINE).team, 2);
 
     fby_costs costs = guessed();
     costs.wake_ns = 2e6; /* longer than the text takes */
@@ -56,21 +57,21 @@ static void equal_texts_are_dealt_out_evenly(void **state)
     uint32_t tokens[128];
     for (int i = 0; i < 128; i++)
         tokens[i] = 64;
-    fby_plan plan = planned(tokens, 128, 2, FBY_SPLIT_AUTO);
+    fby_plan plan = planned(tokens, 128, 2, FBY_PARALLELISM_AUTO);
     assert_int_equal(plan.batches, 32);
     assert_int_equal(plan.team, 1);
     assert_int_equal(plan.workers, 2);
     for (uint32_t b = 0; b < plan.batches; b++)
         assert_int_equal(plan.ends[b], 4 * (b + 1));
-    assert_int_equal(planned(tokens, 4, 2, FBY_SPLIT_COARSE).batches, 2); /* two and two */
-    assert_int_equal(planned(tokens, 4, 4, FBY_SPLIT_COARSE).batches, 4);
+    assert_int_equal(planned(tokens, 4, 2, FBY_PARALLELISM_COARSE).batches, 2); /* two and two */
+    assert_int_equal(planned(tokens, 4, 4, FBY_PARALLELISM_COARSE).batches, 4);
 }
 
 static void long_texts_come_first_and_the_short_fill_what_is_left(void **state)
 {
     (void)state;
     const uint32_t tokens[] = {8, 250, 8, 100, 8, 8};
-    fby_plan plan = planned(tokens, 6, 2, FBY_SPLIT_COARSE);
+    fby_plan plan = planned(tokens, 6, 2, FBY_PARALLELISM_COARSE);
     assert_int_equal(plan.order[0], 1);
     assert_int_equal(plan.order[1], 3);
     assert_int_equal(plan.batches, 2);
@@ -81,9 +82,9 @@ static void work_that_cannot_be_dealt_out_is_split(void **state)
 {
     (void)state;
     const uint32_t tokens[] = {256, 8, 8};
-    assert_int_equal(planned(tokens, 3, 2, FBY_SPLIT_AUTO).team, 2);
+    assert_int_equal(planned(tokens, 3, 2, FBY_PARALLELISM_AUTO).team, 2);
     const uint32_t even[] = {256, 256};
-    assert_int_equal(planned(even, 2, 2, FBY_SPLIT_AUTO).team, 1);
+    assert_int_equal(planned(even, 2, 2, FBY_PARALLELISM_AUTO).team, 1);
 }
 
 static void the_table_is_the_one_of_the_issue(void **state)
@@ -101,7 +102,7 @@ static void the_table_is_the_one_of_the_issue(void **state)
 static void no_text_is_no_batch(void **state)
 {
     (void)state;
-    assert_int_equal(planned(NULL, 0, 4, FBY_SPLIT_AUTO).batches, 0);
+    assert_int_equal(planned(NULL, 0, 4, FBY_PARALLELISM_AUTO).batches, 0);
 }
 
 static uint32_t tokens_of_batch(const fby_plan_input *input, const fby_plan *plan, uint32_t b,
@@ -148,7 +149,7 @@ static fby_plan_input random_input(fby_rng *rng, uint32_t *tokens)
         .budget = 1 + (uint32_t)fby_rng_below(rng, 600),
         .texts_max = 1 + (uint32_t)fby_rng_below(rng, 128),
         .strategy = (fby_strategy)fby_rng_below(rng, 3),
-        .split = (fby_split)fby_rng_below(rng, 3),
+        .parallelism = (fby_parallelism)fby_rng_below(rng, 3),
     };
     for (uint32_t i = 0; i < input.texts; i++)
         tokens[i] = 1 + (uint32_t)fby_rng_below(rng, longest);
@@ -181,21 +182,22 @@ static void auto_promises_no_less_than_any_fixed_choice(void **state)
         input.texts = 1 + input.texts % 64;
         input.budget = BUDGET;
         input.strategy = FBY_STRATEGY_AUTO;
-        input.split = FBY_SPLIT_AUTO;
+        input.parallelism = FBY_PARALLELISM_AUTO;
         fby_plan_make(&input, &costs, &plan);
         const double best = plan.ns;
         const uint32_t workers = input.workers;
         for (uint32_t used = 1; used <= workers; used *= 2)
-            for (int split = FBY_SPLIT_COARSE; split <= FBY_SPLIT_FINE; split++) {
+            for (int split = FBY_PARALLELISM_COARSE; split <= FBY_PARALLELISM_FINE; split++) {
                 input.workers = used;
                 input.strategy = FBY_STRATEGY_FIXED;
-                input.split = (fby_split)split;
+                input.parallelism = (fby_parallelism)split;
                 fby_plan_make(&input, &costs, &plan);
                 /* Some per cent are left for those who sleep on, and where there is so much to do
                  * that nothing is searched. */
                 if (best > plan.ns * 1.1)
                     fail_msg("%u texts, %u workers: %g ns, but %u %s take %g", input.texts, workers,
-                             best, used, split == FBY_SPLIT_FINE ? "as a team" : "apart", plan.ns);
+                             best, used, split == FBY_PARALLELISM_FINE ? "as a team" : "apart",
+                             plan.ns);
             }
     }
 }
@@ -212,7 +214,7 @@ static void no_worker_waits_longer_than_a_batch_takes(void **state)
     for (int i = 0; i < MANY / 4; i++) {
         fby_plan_input input = random_input(&rng, tokens);
         input.strategy = FBY_STRATEGY_FIXED;
-        input.split = FBY_SPLIT_COARSE;
+        input.parallelism = FBY_PARALLELISM_COARSE;
         fby_plan_make(&input, &costs, &plan);
         double all = 0, largest = 0;
         for (uint32_t b = 0, at = 0; b < plan.batches; b++) {

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How a team comes together. The leader opens its team and waits a few wake-ups
+ * long; who is idle takes a seat; whoever has come by then is the team, and a
+ * leader to whom nobody came goes on alone. So no batch waits for a thread that
+ * the system does not run.
+ *
+ *     leader: open ---------------> joined = seats, or patience over --> close: size, `called`
+ *     member:      take a seat, joined + 1 --> look at `called` ----------------> run, leave
+ *
+ * Seats are taken and closed under the engine's lock, so that who has taken one
+ * is counted in the size.
+ */
+#include <sched.h>
+
+#include "base/bits.h"
+#include "base/clock.h"
+#include "engine/engine_internal.h"
+
+/* Pauses before the processor is offered to others. */
+enum { SPIN_TURNS = 1000 };
+
+static void remove_open(fby_engine *engine, const fby_context *leader)
+{
+    fby_context **link = &engine->open;
+    while (*link != NULL && *link != leader)
+        link = &(*link)->next;
+    if (*link != NULL)
+        *link = leader->next;
+}
+
+uint32_t fby_engine_gather(fby_engine *engine, fby_context *leader, uint32_t wanted)
+{
+    atomic_store_explicit(&leader->joined, 0, memory_order_relaxed);
+    atomic_store_explicit(&leader->stop, false, memory_order_relaxed);
+
+    pthread_mutex_lock(&engine->lock);
+    uint32_t waiting = engine->sleeping + engine->looking;
+    uint32_t seats = fby_min_u32(
+        wanted - 1,
+        fby_min_u32(waiting, atomic_load_explicit(&engine->tuner.idle, memory_order_relaxed)));
+    if (seats > 0) {
+        leader->seats = seats;
+        leader->next = engine->open;
+        engine->open = leader;
+        fby_engine_post(engine, seats);
+    }
+    pthread_mutex_unlock(&engine->lock);
+    if (seats == 0)
+        return 1;
+
+    const uint64_t until_ns = fby_now_ns() + fby_tuner_patience_ns(&engine->tuner);
+    while (atomic_load_explicit(&leader->joined, memory_order_relaxed) < seats &&
+           fby_now_ns() < until_ns)
+        fby_relax();
+
+    pthread_mutex_lock(&engine->lock);
+    remove_open(engine, leader);
+    leader->seats = 0;
+    uint32_t joined = atomic_load_explicit(&leader->joined, memory_order_relaxed);
+    fby_team_form(&leader->team, 1 + joined);
+    pthread_mutex_unlock(&engine->lock);
+    /* G1, with G2: the batch and the team's size are seen by who reads it. */
+    atomic_fetch_add_explicit(&leader->called, 1, memory_order_release);
+    return joined > 0 ? 1 + joined : 0;
+}
+
+static void wait_until_called(fby_context *leader, uint32_t before)
+{
+    /* G2, with G1. The leader is awake and about to call. */
+    for (uint32_t turn = 0; atomic_load_explicit(&leader->called, memory_order_acquire) == before;
+         turn++) {
+        if (turn < SPIN_TURNS)
+            fby_relax();
+        else
+            sched_yield();
+    }
+}
+
+void fby_engine_join(fby_engine *engine)
+{
+    fby_context *leader = engine->open, *own = fby_engine_take_context(engine);
+    const uint32_t before = atomic_load_explicit(&leader->called, memory_order_relaxed);
+    const uint32_t index = 1 + atomic_fetch_add_explicit(&leader->joined, 1, memory_order_relaxed);
+    if (--leader->seats == 0)
+        remove_open(engine, leader);
+    leader->inside++;
+    pthread_mutex_unlock(&engine->lock);
+
+    wait_until_called(leader, before);
+    const fby_bert_member member = {&leader->team, index, own->scratch, &leader->stop};
+    /* What it returns is the leader's to know. */
+    (void)fby_encoder_run_team(leader->encoder, leader->ids, leader->starts, leader->texts_used,
+                               leader->scratch, &member, NULL, NULL);
+
+    pthread_mutex_lock(&engine->lock);
+    fby_engine_give_context(engine, own);
+    if (--leader->inside == 0 && leader->retired)
+        fby_engine_retire(engine, leader);
+}
+
+void fby_engine_retire(fby_engine *engine, fby_context *context)
+{
+    context->retired = context->inside > 0;
+    if (context->retired)
+        return;
+    fby_team_mend(&context->team);
+    atomic_store_explicit(&context->cancel, false, memory_order_relaxed);
+    atomic_store_explicit(&context->phase, FBY_CONTEXT_IDLE, memory_order_relaxed);
+    fby_engine_give_context(engine, context);
+}

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/tuner.h"
+
+#include "base/bits.h"
+#include "base/clock.h"
+
+/* English in WordPiece, and the special tokens; gives way as texts are seen. */
+enum { GUESSED_BYTES = 4500, GUESSED_TOKENS = 1000, SPECIAL = 2 };
+
+void fby_tuner_init(fby_tuner *tuner, const fby_tuner_options *options, const fby_costs *costs)
+{
+    *tuner = (fby_tuner){.options = *options};
+    atomic_init(&tuner->idle, options->limits.workers);
+    atomic_init(&tuner->at_work, 0);
+    atomic_init(&tuner->text_bytes, GUESSED_BYTES);
+    atomic_init(&tuner->text_tokens, GUESSED_TOKENS);
+    pthread_mutex_init(&tuner->lock, NULL);
+    fby_controller_init(&tuner->controller, &options->limits, costs);
+}
+
+void fby_tuner_destroy(fby_tuner *tuner)
+{
+    pthread_mutex_destroy(&tuner->lock);
+}
+
+void fby_tuner_set_costs(fby_tuner *tuner, const fby_costs *costs)
+{
+    pthread_mutex_lock(&tuner->lock);
+    fby_controller_init(&tuner->controller, &tuner->options.limits, costs);
+    pthread_mutex_unlock(&tuner->lock);
+}
+
+static fby_decision decision_of(fby_tuner *tuner)
+{
+    pthread_mutex_lock(&tuner->lock);
+    fby_decision decision = tuner->controller.decision;
+    pthread_mutex_unlock(&tuner->lock);
+    return decision;
+}
+
+bool fby_tuner_splits(fby_tuner *tuner)
+{
+    return tuner->options.strategy != FBY_STRATEGY_AUTO || decision_of(tuner).split;
+}
+
+uint64_t fby_tuner_patience_ns(const fby_tuner *tuner)
+{
+    return (uint64_t)(3 * tuner->controller.costs.wake_ns);
+}
+
+/* `tokens` gets an estimate for each text; returns their sum. */
+static uint64_t estimate(fby_tuner *tuner, const fby_request *request, size_t first, uint32_t texts,
+                         uint32_t *tokens)
+{
+    const double per_byte =
+        (double)atomic_load_explicit(&tuner->text_tokens, memory_order_relaxed) /
+        (double)atomic_load_explicit(&tuner->text_bytes, memory_order_relaxed);
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < texts; i++) {
+        double bytes = (double)(request->texts[first + i].size + request->prompt_size);
+        double guess = bytes * per_byte + SPECIAL;
+        tokens[i] = guess < request->limit ? (uint32_t)guess : request->limit;
+        sum += tokens[i];
+    }
+    return sum;
+}
+
+/* A call that fills no more than a batch a worker is for those who are idle now; a larger one will
+ * still be there when others are. */
+static uint32_t workers_for(fby_tuner *tuner, uint32_t most, uint64_t tokens, uint32_t budget)
+{
+    uint32_t idle = atomic_load_explicit(&tuner->idle, memory_order_relaxed);
+    bool small = tokens <= (uint64_t)most * budget;
+    uint32_t workers = small ? fby_min_u32(idle + 1, most) : most;
+    return workers > 0 ? workers : 1;
+}
+
+void fby_tuner_plan(fby_tuner *tuner, const fby_request *request, size_t first, uint32_t texts,
+                    fby_plan *plan)
+{
+    uint32_t tokens[FBY_PLAN_TEXTS];
+    const fby_tuner_options *options = &tuner->options;
+    const bool tuned = options->strategy == FBY_STRATEGY_AUTO;
+    const fby_decision decision = decision_of(tuner);
+    const uint32_t most =
+        tuned ? fby_min_u32(request->threads, decision.workers) : request->threads;
+    const uint64_t sum = estimate(tuner, request, first, texts, tokens);
+    const bool all_there = first == 0 && texts == request->count;
+    const fby_plan_input input = {
+        .tokens = tokens,
+        .texts = texts,
+        .workers = tuned && all_there ? workers_for(tuner, most, sum, decision.tokens) : most,
+        .budget = decision.tokens,
+        .texts_max = options->texts_max,
+        .strategy = options->strategy,
+        .parallelism = options->parallelism == FBY_PARALLELISM_AUTO && tuned && !decision.split
+                           ? FBY_PARALLELISM_COARSE
+                           : options->parallelism,
+    };
+    fby_plan_make(&input, &tuner->controller.costs, plan);
+}
+
+void fby_tuner_text(fby_tuner *tuner, size_t bytes, uint32_t tokens)
+{
+    if (tokens <= SPECIAL)
+        return;
+    atomic_fetch_add_explicit(&tuner->text_bytes, bytes, memory_order_relaxed);
+    atomic_fetch_add_explicit(&tuner->text_tokens, tokens - SPECIAL, memory_order_relaxed);
+}
+
+void fby_tuner_batch(fby_tuner *tuner, const fby_batch_seen *seen, uint32_t texts)
+{
+    const uint64_t now_ns = fby_now_ns();
+    pthread_mutex_lock(&tuner->lock);
+    tuner->batches++;
+    tuner->team_batches += seen->team > 1;
+    tuner->texts += texts;
+    tuner->tokens += seen->tokens;
+    tuner->busy_ns += seen->ns * seen->team;
+    if (tuner->options.strategy == FBY_STRATEGY_AUTO)
+        fby_controller_batch(&tuner->controller, seen, now_ns);
+    pthread_mutex_unlock(&tuner->lock);
+}
+
+void fby_tuner_call(fby_tuner *tuner, uint64_t ns)
+{
+    if (tuner->options.limits.target_ns == 0)
+        return;
+    pthread_mutex_lock(&tuner->lock);
+    fby_controller_call(&tuner->controller, ns);
+    pthread_mutex_unlock(&tuner->lock);
+}
+
+void fby_tuner_stall(fby_tuner *tuner)
+{
+    pthread_mutex_lock(&tuner->lock);
+    tuner->stalls++;
+    pthread_mutex_unlock(&tuner->lock);
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Chooses for an engine: from a call's texts, who is idle, what is measured and
+ * what the controller has decided, to a plan. Counts what was chosen.
+ *
+ *     texts' bytes --estimate--> tokens --fby_plan_make--> plan --> batches, as they end
+ *                       ^                     ^                          |
+ *                       +---- learned --------+------ controller <-------+
+ *
+ * Tokens are estimated from bytes, by what texts have had so far: a text is
+ * tokenised by the worker that has claimed it, not before.
+ *
+ * Threads: any, but for init and destroy.
+ */
+#ifndef FBY_ENGINE_TUNER_H
+#define FBY_ENGINE_TUNER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "engine/controller.h"
+#include "engine/plan.h"
+#include "engine/request.h"
+
+typedef struct fby_tuner_options {
+    fby_strategy strategy;
+    fby_parallelism parallelism;
+    uint32_t texts_max; /* of a batch */
+    fby_control_limits limits;
+} fby_tuner_options;
+
+typedef struct fby_tuner {
+    fby_tuner_options options; /* constant */
+
+    /* Who could join, and who is at it. The engine's to keep; read as a hint. */
+    _Atomic uint32_t idle, at_work;
+
+    /* What texts have had so far, for estimates. */
+    _Atomic uint64_t text_bytes, text_tokens;
+
+    pthread_mutex_t lock;
+    fby_controller controller; /* under it, and the counts */
+    uint64_t batches, team_batches, texts, tokens, busy_ns, stalls;
+} fby_tuner;
+
+void fby_tuner_init(fby_tuner *tuner, const fby_tuner_options *options, const fby_costs *costs);
+void fby_tuner_destroy(fby_tuner *tuner);
+
+/* Texts first … first + texts - 1 of `request`, at most FBY_PLAN_TEXTS. */
+void fby_tuner_plan(fby_tuner *tuner, const fby_request *request, size_t first, uint32_t texts,
+                    fby_plan *plan);
+
+/* Whether a batch that is planned for a team is still to have one. */
+bool fby_tuner_splits(fby_tuner *tuner);
+
+/* How long a leader waits for the members it has called: some wake-ups. */
+uint64_t fby_tuner_patience_ns(const fby_tuner *tuner);
+
+/* A text had so many. */
+void fby_tuner_text(fby_tuner *tuner, size_t bytes, uint32_t tokens);
+
+void fby_tuner_batch(fby_tuner *tuner, const fby_batch_seen *seen, uint32_t texts);
+void fby_tuner_call(fby_tuner *tuner, uint64_t ns);
+void fby_tuner_stall(fby_tuner *tuner);
+
+/* Takes the place of what is known, while no call runs; the controller begins anew. */
+void fby_tuner_set_costs(fby_tuner *tuner, const fby_costs *costs);
+
+#endif
