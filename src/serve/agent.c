@@ -82,14 +82,25 @@ void fby_agent_clear(fby_agent *agent)
     free(agent->scratch_infos);
 }
 
+/* In front of a block: what gives it back. */
+struct own_header {
+    _Alignas(FBY_CACHELINE) fby_heap_block block;
+};
+
 void *fby_agent_take_own(fby_agent *agent, size_t size)
 {
     if (size > agent->plan->large_bytes || agent->own_bytes > agent->plan->large_bytes - size)
         return NULL;
-    void *block = malloc(size);
-    if (block != NULL)
-        agent->own_bytes += size;
-    return block;
+    fby_heap_block block;
+    fby_heap_place place;
+    if (size > SIZE_MAX - sizeof(struct own_header) ||
+        fby_heap_acquire(agent->heap_pool, size + sizeof(struct own_header), 0, "large", &block,
+                         &place) != FBY_OK)
+        return NULL;
+    struct own_header *header = place.address;
+    header->block = block;
+    agent->own_bytes += size;
+    return header + 1;
 }
 
 void fby_agent_give_own(fby_agent *agent, void *block, size_t size)
@@ -97,7 +108,7 @@ void fby_agent_give_own(fby_agent *agent, void *block, size_t size)
     if (block == NULL)
         return;
     agent->own_bytes -= size;
-    free(block);
+    fby_heap_release(agent->heap_pool, ((const struct own_header *)block - 1)->block);
 }
 
 /* ---- the loop ---- */

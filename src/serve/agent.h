@@ -20,6 +20,7 @@
 #include <semaphore.h>
 
 #include "base/status.h"
+#include "forebay/heap_pool.h"
 #include "forebay/ring_pool.h"
 #include "serve/exchange.h"
 #include "serve/plan.h"
@@ -38,8 +39,9 @@ struct fby_agent {
     int listen_fd;                  /* the agent's own */
     const char *cert, *key;         /* PEM; NULL: no TLS */
     const fby_serve_plan *plan;
-    uint64_t max_queued; /* tokens; changed by fby_agent_reconfigure() */
-    size_t pool_eighth;  /* larger slices are blocks of their own */
+    uint64_t max_queued;      /* tokens; changed by fby_agent_reconfigure() */
+    fby_heap_pool *heap_pool; /* everybody's: what is larger than a slice */
+    size_t pool_eighth;       /* larger slices are blocks of their own */
 
     fby_ring_pool *pool;
     uint32_t *scratch_ids;        /* (FBY_SCRATCH_IDS): where a small request is tokenised */

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "forebay/heap_pool.h"
 #include "serve/api.h"
 #include "serve/config.h"
 
@@ -82,7 +83,8 @@ typedef struct fby_metrics {
     uint32_t agent_count;
     const fby_worker_metrics *workers;
     uint32_t worker_count;
-    uint64_t started_ns; /* monotonic */
+    fby_heap_pool *heap_pool; /* its statistics; NULL: none yet */
+    uint64_t started_ns;      /* monotonic */
 } fby_metrics;
 
 static inline const fby_serve_config *fby_metrics_config(const fby_metrics *metrics)

@@ -9,7 +9,8 @@ enum {
     LONG_SLOTS = 64,
     PEAK_VECTORS = 64 /* of a request whose memory is the pool's, for the pool's size */
 };
-static const size_t large_most = (size_t)1 << 30, pool_least = (size_t)1 << 20;
+static const size_t large_most = (size_t)1 << 30, ready_most = (size_t)16 << 20,
+                    pool_least = (size_t)1 << 20;
 
 /* Room for as many requests as there are slots or connections, of inline_result_vectors rows in the
  * mean, each with ids, answer and its text beside it: about six times the vectors. As many again
@@ -51,6 +52,7 @@ fby_serve_plan fby_serve_plan_make(const fby_serve_config *config, const fby_ser
         .workers = workers,
         .batch_tokens = batch,
         .long_slots = LONG_SLOTS,
+        .ready_bytes = fby_min_size(large / 8, ready_most),
         .pool_bytes = pool / agents,
         .large_bytes = large / agents,
         /* One batch a worker is computed while the next one waits. */

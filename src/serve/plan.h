@@ -19,6 +19,7 @@ typedef struct fby_serve_plan {
     uint32_t workers;
     uint64_t batch_tokens;
     uint32_t long_slots; /* of the long lane */
+    size_t ready_bytes;  /* of all agents' large_bytes: there from the start */
 
     /* Of each agent. */
     size_t pool_bytes;     /* its ring pool */

@@ -25,6 +25,7 @@ struct server {
     fby_api api;
     fby_served *served; /* (model_count) */
     fby_serve_plan plan;
+    fby_heap_pool *heap_pool;
     fby_crew crew;
     fby_inbox *inboxes;   /* (agents) */
     fby_agent *agents;    /* (agent_count) */
@@ -201,7 +202,8 @@ static void set_state(struct server *server, fby_server_state state)
 
 /* ---- start ---- */
 
-static fby_status start_crew(struct server *server)
+/* What the crew is started with, before there is anybody. */
+static fby_status describe_crew(struct server *server)
 {
     const fby_serve_config *config = server->config;
     fby_isa isa;
@@ -218,8 +220,32 @@ static fby_status start_crew(struct server *server)
         .long_slots = server->plan.long_slots,
         .many_agents = config->agents > 1,
         .wait = (fby_wait)config->wait,
-        .inboxes = server->inboxes,
     };
+    return FBY_OK;
+}
+
+/* Room for every worker's batch, and for large requests as far as they are to find it ready. */
+static fby_status make_heap_pool(struct server *server)
+{
+    uint32_t workers = server->crew.threads;
+    uint64_t *parts = calloc(workers + 1, sizeof *parts);
+    if (parts == NULL)
+        return fby_error(FBY_ENOMEM, "no memory for %u workers", workers);
+    for (uint32_t i = 0; i < workers; i++)
+        parts[i] = fby_crew_worker_bytes(&server->crew);
+    parts[workers] = server->plan.ready_bytes;
+    fby_heap_pool_options options = FBY_HEAP_POOL_OPTIONS_INIT;
+    options.parts = parts;
+    options.part_count = workers + 1;
+    fby_status status = fby_heap_pool_create(&options, &server->heap_pool);
+    free(parts);
+    return status;
+}
+
+static fby_status start_crew(struct server *server)
+{
+    server->crew.inboxes = server->inboxes;
+    server->crew.heap_pool = server->heap_pool;
     return fby_crew_start(&server->crew);
 }
 
@@ -249,6 +275,7 @@ static fby_status init_agent(struct server *server, fby_agent *agent, uint8_t in
     agent->cert = server->cert;
     agent->key = server->key;
     agent->plan = &server->plan;
+    agent->heap_pool = server->heap_pool;
     agent->max_queued = server->plan.max_queued;
     agent->listen_fd = -1;
     fby_status status = fby_agent_init(agent);
@@ -275,6 +302,10 @@ static fby_status start(struct server *server)
     if (status == FBY_OK)
         status = read_tls(server);
     if (status == FBY_OK)
+        status = describe_crew(server);
+    if (status == FBY_OK)
+        status = make_heap_pool(server);
+    if (status == FBY_OK)
         status = make_agents(server);
     for (; status == FBY_OK && server->agent_count < server->config->agents; server->agent_count++)
         status =
@@ -288,6 +319,7 @@ static fby_status start(struct server *server)
         .agent_count = server->agent_count,
         .workers = server->crew.metrics,
         .worker_count = server->crew.threads,
+        .heap_pool = server->heap_pool,
         .started_ns = fby_now_ns(),
     };
     for (uint32_t i = 0; status == FBY_OK && i < server->agent_count; i++) {
@@ -324,6 +356,7 @@ static void stop(struct server *server)
     fby_crew_stop(&server->crew);
     for (uint32_t i = 0; i < server->agent_count; i++)
         fby_agent_clear(&server->agents[i]);
+    fby_heap_pool_close(server->heap_pool, NULL);
     if (server->config->uds_path != NULL && server->agent_count > 0 && server->agents[0].started)
         (void)unlink(server->config->uds_path);
     for (uint32_t i = 0; i < server->api.served_count; i++)
@@ -416,7 +449,8 @@ static void reload(struct server *server)
 /* What it may come to take, where that is more than it may have. */
 static void check_memory(const struct server *server)
 {
-    uint64_t may = fby_memory_bytes(), wants = fby_crew_memory(&server->crew);
+    uint64_t may = fby_memory_bytes(),
+             wants = fby_crew_worker_bytes(&server->crew) * server->crew.threads;
     for (uint32_t i = 0; i < server->api.served_count; i++)
         wants += server->served[i].info.weight_bytes;
     wants += server->agent_count * (server->plan.pool_bytes + server->plan.large_bytes);
@@ -443,6 +477,20 @@ static void announce(const struct server *server)
             fby_log_uint("workers", server->crew.threads));
 }
 
+/* Every worker's first batch has been run. False: told to end meanwhile. */
+static bool wait_until_warm(struct server *server, const sigset_t *set)
+{
+    const struct timespec step = {.tv_nsec = 2000000};
+    while (state_of(server) == FBY_SERVER_STARTING) {
+        int got = sigtimedwait(set, NULL, &step);
+        if (got == SIGTERM || got == SIGINT)
+            return false;
+        if (got == SIGHUP)
+            reload(server);
+    }
+    return true;
+}
+
 int fby_serve_run(const fby_serve_config *config)
 {
     struct server server = {.config = config};
@@ -457,12 +505,14 @@ int fby_serve_run(const fby_serve_config *config)
         return 1;
     }
     check_memory(&server);
-    announce(&server);
-    fby_notify("READY=1");
-    for (int got = 0; got != SIGTERM && got != SIGINT;) {
-        got = sigwaitinfo(&set, NULL);
-        if (got == SIGHUP)
-            reload(&server);
+    if (wait_until_warm(&server, &set)) {
+        announce(&server);
+        fby_notify("READY=1");
+        for (int got = 0; got != SIGTERM && got != SIGINT;) {
+            got = sigwaitinfo(&set, NULL);
+            if (got == SIGHUP)
+                reload(&server);
+        }
     }
     fby_log_say(FBY_LOG_INFO, "stopping: answering what is in flight");
     fby_notify("STOPPING=1");

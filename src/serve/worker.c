@@ -7,7 +7,6 @@
 #include "base/assert.h"
 #include "base/bits.h"
 #include "base/clock.h"
-#include "base/pages.h"
 #include "serve/exchange.h"
 
 enum {
@@ -29,8 +28,7 @@ struct fby_worker {
     float **vectors;          /* (BATCH_EVENTS) */
     float *warm;              /* the largest dim */
     void *scratch;
-    void *memory; /* all of the above */
-    size_t memory_size;
+    fby_heap_block memory; /* all of the above */
 };
 
 static const fby_event *event_at(const fby_worker *worker, uint32_t i)
@@ -75,6 +73,12 @@ static size_t lay_out(fby_worker *worker, unsigned char *block)
     worker->vectors = piece(block, &used, BATCH_EVENTS * sizeof *worker->vectors);
     worker->scratch = piece(block, &used, scratch);
     return used;
+}
+
+size_t fby_crew_worker_bytes(const fby_crew *crew)
+{
+    fby_worker worker = {.crew = (fby_crew *)(uintptr_t)crew, .budget = budget_of(crew)};
+    return lay_out(&worker, NULL);
 }
 
 /* ---- telling what is done ---- */
@@ -363,14 +367,15 @@ static fby_status start_worker(fby_crew *crew, fby_worker *worker, fby_worker_me
     worker->crew = crew;
     worker->metrics = metrics;
     worker->budget = budget_of(crew);
-    worker->memory_size = lay_out(worker, NULL);
-    fby_status status = fby_pages_map(worker->memory_size, &worker->memory);
+    fby_heap_place place;
+    fby_status status = fby_heap_acquire(crew->heap_pool, lay_out(worker, NULL), FBY_HEAP_ALIGN_MAX,
+                                         "worker", &worker->memory, &place);
     if (status != FBY_OK)
         return status;
-    lay_out(worker, worker->memory);
+    lay_out(worker, place.address);
     int failed = pthread_create(&worker->thread, NULL, work, worker);
     if (failed != 0) {
-        fby_pages_unmap(worker->memory, worker->memory_size);
+        fby_heap_release(crew->heap_pool, worker->memory);
         return fby_error_errno(FBY_ENOMEM, failed, "starting worker %u", crew->started + 1);
     }
     return FBY_OK;
@@ -398,21 +403,13 @@ fby_status fby_crew_start(fby_crew *crew)
     return status;
 }
 
-size_t fby_crew_memory(const fby_crew *crew)
-{
-    size_t bytes = 0;
-    for (uint32_t i = 0; i < crew->started; i++)
-        bytes += crew->workers[i].memory_size;
-    return bytes;
-}
-
 void fby_crew_stop(fby_crew *crew)
 {
     if (crew->lanes[FBY_LANE_MAIN] != NULL)
         fby_disruptor_alert(crew->lanes[FBY_LANE_MAIN]);
     for (uint32_t i = 0; i < crew->started; i++) {
         pthread_join(crew->workers[i].thread, NULL);
-        fby_pages_unmap(crew->workers[i].memory, crew->workers[i].memory_size);
+        fby_heap_release(crew->heap_pool, crew->workers[i].memory);
     }
     for (int i = 0; i < FBY_LANES; i++) {
         fby_disruptor_destroy(crew->lanes[i]);

@@ -31,6 +31,7 @@
 #include <stdatomic.h>
 
 #include "forebay/disruptor.h"
+#include "forebay/heap_pool.h"
 #include "serve/api.h"
 #include "serve/bell.h"
 #include "serve/event.h"
@@ -54,7 +55,8 @@ typedef struct fby_crew {
     uint32_t long_slots;   /* in the long one */
     bool many_agents;
     fby_wait wait;
-    fby_inbox *inboxes; /* (agents) */
+    fby_inbox *inboxes;       /* (agents) */
+    fby_heap_pool *heap_pool; /* where the workers' memory comes from */
 
     /* The lanes; agents publish. */
     fby_disruptor *lanes[FBY_LANES];
@@ -73,8 +75,8 @@ typedef struct fby_crew {
 
 /* Takes all memory, makes the lanes, starts the threads. FBY_ENOMEM. */
 fby_status fby_crew_start(fby_crew *crew);
-/* Bytes that the workers' batches lie in. */
-size_t fby_crew_memory(const fby_crew *crew);
+/* Bytes that a worker's batches lie in; before the start, too. */
+size_t fby_crew_worker_bytes(const fby_crew *crew);
 /* Ends them; every event has been answered. Fine after a failed start. */
 void fby_crew_stop(fby_crew *crew);
 
