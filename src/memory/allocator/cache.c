@@ -57,6 +57,9 @@ static void put(fby_slot *slot, void *block)
 static fby_slot *compact(fby_cache *cache, uint32_t c, fby_slot *top)
 {
     fby_slot *to = cache->base[c];
+    if (FBY_LIKELY(!cache->robbed[c]))
+        return top > to ? top : to;
+    cache->robbed[c] = false;
     for (fby_slot *from = to; from < top; from++) {
         void *block = get(from);
         if (block != NULL)
@@ -304,6 +307,7 @@ static void take_slots(fby_cache *cache, loot *taken)
     for (uint32_t c = 1; c < FBY_CLASSES; c++) {
         fby_slot *base = cache->base[c];
         taken->top[c] = top_of(cache, c);
+        cache->robbed[c] |= taken->top[c] > base;
         for (fby_slot *slot = base; slot < taken->top[c]; slot++)
             /* S4, with S3. */
             taken->block[slot - cache->base[1]] =
@@ -525,7 +529,7 @@ static void shut_for_lost_thread(fby_cache *cache)
 {
     for (uint32_t c = 1; c < FBY_CLASSES; c++) {
         fby_slot *top = top_of(cache, c);
-        cache->kept[c] = compact(cache, c, top < cache->base[c] ? cache->base[c] : top);
+        cache->kept[c] = compact(cache, c, top);
     }
     cache->open = NULL;
 }

@@ -103,6 +103,7 @@ typedef struct fby_cache {
     fby_stacks *open;                      /* its thread's; NULL: shut */
     bool used;                             /* by a thread */
     bool untraced;               /* inside a call that is recorded as a whole; the owner's */
+    bool robbed[FBY_CLASSES];    /* the stack may have gaps, which the next slow path closes */
     uint64_t seen;               /* digest of the tops when the purge last looked */
     fby_slot *base[FBY_CLASSES]; /* first slot; the one before it is always NULL */
     fby_slot *end[FBY_CLASSES];  /* one past the last slot */
