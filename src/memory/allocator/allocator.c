@@ -10,7 +10,7 @@
 
 #if !FBY_ASAN
 
-void *fby_malloc(size_t size)
+FBY_HOT void *fby_malloc(size_t size)
 {
     return fby_blocks_malloc_inline(size);
 }
@@ -25,12 +25,12 @@ void *fby_realloc(void *block, size_t size)
     return fby_blocks_realloc(block, size);
 }
 
-void *fby_aligned_alloc(size_t alignment, size_t size)
+FBY_HOT void *fby_aligned_alloc(size_t alignment, size_t size)
 {
     return fby_blocks_aligned_inline(alignment, size);
 }
 
-void fby_free(void *block)
+FBY_HOT void fby_free(void *block)
 {
     fby_blocks_free_inline(block);
 }

@@ -8,6 +8,9 @@
 
 #include "memory/allocator/cache.h"
 
+/* What a program calls most begins with a cache line. */
+#define FBY_HOT __attribute__((hot, aligned(FBY_CACHELINE)))
+
 /* Any size, any alignment that is a power of two; sets errno. */
 void *fby_blocks_malloc(size_t size, size_t align);
 /* After a pop that gave NULL. */

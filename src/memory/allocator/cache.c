@@ -41,6 +41,12 @@ static void set_top(fby_stacks *stacks, uint32_t c, fby_slot *top)
     atomic_store_explicit(&stacks->top[c], top, memory_order_release);
 }
 
+/* They follow the cache. */
+static fby_slot *slots_of(fby_cache *cache)
+{
+    return (fby_slot *)(void *)(cache + 1);
+}
+
 /* ---- slots; the lock held by the owner, or by someone else while the owner cannot move ---- */
 
 static void *get(fby_slot *slot)
@@ -66,6 +72,21 @@ static fby_slot *compact(fby_cache *cache, uint32_t c, fby_slot *top)
             put(to++, block);
     }
     return to;
+}
+
+/* The first use of a class: slots, if its stack has none yet. */
+static void give_slots(fby_cache *cache, uint32_t c)
+{
+    if (FBY_LIKELY(cache->base[c] != cache->end[c]))
+        return;
+    cache->base[c] = cache->unused + 1; /* the one before it stays NULL */
+    cache->end[c] = cache->base[c] + fby_class_depth(c);
+    cache->unused = cache->end[c];
+    cache->kept[c] = cache->base[c];
+    if (cache->open != NULL) {
+        cache->open->limit[c] = cache->end[c];
+        set_top(cache->open, c, cache->base[c]);
+    }
 }
 
 /* Blocks into an empty stack; the new top, its base if there is no memory. */
@@ -123,6 +144,7 @@ static fby_slot *spill(fby_cache *cache, uint32_t c, fby_slot *top)
 
 static void *refill_open(fby_cache *cache, uint32_t c)
 {
+    give_slots(cache, c);
     fby_slot *failed = top_of(cache, c); /* the slot in which the pop found NULL */
     if (failed >= cache->base[c]) {
         void *back = get(failed);
@@ -166,6 +188,7 @@ void fby_cache_spill(fby_cache *cache, uint32_t class_index, void *block)
     if (cache->gate != 0) {
         fby_gate_free(cache, class_index, block);
     } else {
+        give_slots(cache, class_index);
         fby_slot *top = compact(cache, class_index, top_of(cache, class_index));
         if (top == cache->end[class_index])
             top = spill(cache, class_index, top);
@@ -178,6 +201,7 @@ void fby_cache_spill(fby_cache *cache, uint32_t class_index, void *block)
 
 void *fby_cache_kept_pop(fby_cache *cache, uint32_t c)
 {
+    give_slots(cache, c);
     if (cache->kept[c] == cache->base[c])
         cache->kept[c] = fill(cache, c);
     if (cache->kept[c] == cache->base[c])
@@ -187,6 +211,7 @@ void *fby_cache_kept_pop(fby_cache *cache, uint32_t c)
 
 void fby_cache_kept_push(fby_cache *cache, uint32_t c, void *block)
 {
+    give_slots(cache, c);
     if (cache->kept[c] == cache->end[c])
         cache->kept[c] = spill(cache, c, cache->kept[c]);
     put(cache->kept[c]++, block);
@@ -290,16 +315,32 @@ typedef struct loot {
     void *block[];              /* by the slot's number in the cache */
 } loot;
 
-static _Atomic size_t slots_of_cache; /* the same for all */
+static struct {
+    _Atomic size_t slots; /* of a cache, the same for all */
+    loot *memory;
+    bool used; /* since it was last given back */
+} theft;
+
+static size_t loot_bytes(void)
+{
+    return fby_align_up(sizeof(loot) + atomic_load_explicit(&theft.slots, memory_order_relaxed) *
+                                           sizeof(void *),
+                        FBY_PAGE);
+}
 
 static loot *the_loot(void)
 {
-    static loot *made;
-    if (made == NULL)
-        made =
-            fby_os_map(sizeof(loot) + atomic_load_explicit(&slots_of_cache, memory_order_relaxed) *
-                                          sizeof(void *));
-    return made;
+    if (theft.memory == NULL)
+        theft.memory = fby_os_map(loot_bytes());
+    theft.used = true;
+    return theft.memory;
+}
+
+void fby_cache_end_settling(void)
+{
+    if (theft.used && theft.memory != NULL)
+        fby_os_purge(theft.memory, loot_bytes());
+    theft.used = false;
 }
 
 static void take_slots(fby_cache *cache, loot *taken)
@@ -310,7 +351,7 @@ static void take_slots(fby_cache *cache, loot *taken)
         cache->robbed[c] |= taken->top[c] > base;
         for (fby_slot *slot = base; slot < taken->top[c]; slot++)
             /* S4, with S3. */
-            taken->block[slot - cache->base[1]] =
+            taken->block[slot - slots_of(cache)] =
                 atomic_exchange_explicit(slot, NULL, memory_order_seq_cst);
     }
 }
@@ -326,7 +367,7 @@ static void steal_locked(fby_cache *cache, loot *taken)
         returning r = {.class_index = c};
         fby_slot *now = atomic_load_explicit(&cache->open->top[c], memory_order_seq_cst);
         for (fby_slot *slot = cache->base[c]; slot < taken->top[c] && slot <= now; slot++) {
-            void *block = taken->block[slot - cache->base[1]], *none = NULL;
+            void *block = taken->block[slot - slots_of(cache)], *none = NULL;
             if (block == NULL)
                 continue;
             if (slot == now)
@@ -390,28 +431,19 @@ fby_cache *fby_cache_first(void)
     return atomic_load_explicit(&all.first, memory_order_acquire);
 }
 
-static void lay_out(fby_cache *cache, fby_slot *slots)
-{
-    for (uint32_t c = 1; c < FBY_CLASSES; c++) {
-        uint32_t depth = fby_class_depth(c);
-        cache->base[c] = slots + 1; /* slots[0] stays NULL */
-        cache->end[c] = cache->base[c] + depth;
-        cache->kept[c] = cache->base[c];
-        slots += depth + 1;
-    }
-}
-
 static fby_cache *make(void)
 {
-    size_t slots = 0, head = fby_align_up(sizeof(fby_cache), FBY_CACHELINE);
+    size_t slots = 2; /* a NULL below the stacks without slots, then one below each stack */
     for (uint32_t c = 1; c < FBY_CLASSES; c++)
         slots += fby_class_depth(c) + 1;
-    char *memory = fby_os_map(fby_align_up(head + slots * sizeof(fby_slot), FBY_PAGE));
-    if (memory == NULL)
+    fby_cache *cache =
+        fby_os_map(fby_align_up(sizeof(fby_cache) + slots * sizeof(fby_slot), FBY_PAGE));
+    if (cache == NULL)
         return NULL;
-    fby_cache *cache = (fby_cache *)(void *)memory;
-    atomic_store_explicit(&slots_of_cache, slots, memory_order_relaxed);
-    lay_out(cache, (fby_slot *)(void *)(memory + head));
+    atomic_store_explicit(&theft.slots, slots, memory_order_relaxed);
+    cache->unused = slots_of(cache) + 1;
+    for (uint32_t c = 1; c < FBY_CLASSES; c++)
+        cache->base[c] = cache->end[c] = cache->kept[c] = cache->unused;
     cache->pool = fby_shared_pool_here();
     fby_arena_init(&cache->arena, cache->pool->node);
     fby_cache *first = atomic_load_explicit(&all.first, memory_order_relaxed);

@@ -19,7 +19,8 @@
  *              every call is       fby_stacks_mine
  *              a slow one
  *
- * A cache is shut while no thread has it, and while there is a reason to look at
+ * A stack gets its slots when its class is first used; until then it is empty and
+ * full at once. A cache is shut while no thread has it, and while there is a reason to look at
  * each call (the gate).
  *
  * Another thread may empty the stacks of a thread that does not move, so that
@@ -108,6 +109,7 @@ typedef struct fby_cache {
     fby_slot *base[FBY_CLASSES]; /* first slot; the one before it is always NULL */
     fby_slot *end[FBY_CLASSES];  /* one past the last slot */
     fby_slot *kept[FBY_CLASSES]; /* the tops while shut */
+    fby_slot *unused;            /* slots from here on are no stack's */
     fby_pool *pool;
     struct fby_scope *scope;     /* innermost; NULL: none */
     struct fby_cache *all_next;  /* constant */
@@ -247,6 +249,9 @@ void fby_cache_kept_push(fby_cache *cache, uint32_t class_index, void *block);
 
 /* The owner hands all its blocks back to their spans. */
 void fby_cache_flush(fby_cache *cache);
+
+/* For the purge, when it has settled all caches: what it needed for that goes back. */
+void fby_cache_end_settling(void);
 
 /* For the purge, one thread at a time: if nothing has moved since the last call, every free block
  * of the cache goes back to its span. Whether the cache still holds blocks. */

@@ -84,6 +84,30 @@ void fby_magazine_put(fby_magazine *magazine)
     fby_depot_push(&all.empty, magazine);
 }
 
+/* While the lock is held nobody makes one. Who lost a race may still read the link of one that has
+ * gone: it is then 0, and the exchange fails by its tag. */
+void fby_depot_trim(void)
+{
+    fby_lock_take(&all.lock);
+    fby_magazine *held = NULL, *next;
+    uint32_t count = 0;
+    while ((next = fby_depot_pop(&all.empty)) != NULL) {
+        next->block[0] = held;
+        held = next;
+        count++;
+    }
+    if (count != 0 && count == all.made - 1 &&
+        fby_os_purge(all.array, all.committed * sizeof(fby_magazine))) {
+        all.made = 1;
+        held = NULL;
+    }
+    for (; held != NULL; held = next) {
+        next = held->block[0];
+        fby_depot_push(&all.empty, held);
+    }
+    fby_lock_release(&all.lock);
+}
+
 uint32_t fby_magazine_count(void)
 {
     fby_lock_take(&all.lock);

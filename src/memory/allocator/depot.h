@@ -46,6 +46,9 @@ void fby_depot_push(fby_depot *depot, fby_magazine *magazine);
 /* NULL if there is none. What its blocks held is visible to the caller. */
 fby_magazine *fby_depot_pop(fby_depot *depot);
 
+/* When every magazine is empty, their memory goes back. For the purge. */
+void fby_depot_trim(void);
+
 /* For fork. */
 void fby_depot_lock(void);
 void fby_depot_unlock(void);

@@ -9,13 +9,12 @@
 #include "memory/allocator/os.h"
 
 enum {
-    CARVE_BYTES = 16 << 10, /* at a time, at most, unless one block is larger */
-    POPULATE_MAX = 2048,    /* bytes: blocks up to here are surely touched page by page */
+    CARVE_BYTES = 8 << 10, /* at a time, at most, unless one block is larger */
+    POPULATE_MAX = 2048,   /* bytes: blocks up to here are surely touched page by page */
 };
 
 void fby_pool_init(fby_pool *pool, uint32_t node, bool shared, bool guarded)
 {
-    memset(pool, 0, sizeof *pool);
     pool->node = node;
     pool->shared = shared;
     pool->guarded = guarded;

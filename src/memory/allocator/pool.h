@@ -36,6 +36,7 @@ typedef struct fby_pool {
     bool guarded;  /* the last page of each span is inaccessible */
 } fby_pool;
 
+/* `pool` is all zeros. */
 void fby_pool_init(fby_pool *pool, uint32_t node, bool shared, bool guarded);
 
 /* Up to `count` blocks of a class into blocks[0 …], highest address first; how many. 0 only for

@@ -62,9 +62,12 @@ static bool tick_locked(uint32_t now_ms, uint32_t decay_ms, size_t limit_bytes)
     bool more = false;
     for (fby_cache *cache = fby_cache_first(); cache != NULL; cache = cache->all_next)
         more |= fby_cache_settle(cache);
+    fby_cache_end_settling();
     for (uint32_t i = 0; i < fby_shared_pool_count(); i++)
         for (uint32_t c = 1; c < FBY_CLASSES; c++)
             more |= drain_depot(fby_shared_pool(i), c);
+    if (!more)
+        fby_depot_trim();
     for (fby_cache *cache = fby_cache_first(); cache != NULL; cache = cache->all_next)
         more |= fby_arena_purge(&cache->arena, now_ms, decay_ms, limit_bytes);
     more |= fby_region_purge(now_ms, decay_ms, limit_bytes);

@@ -18,12 +18,12 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
-EXPORT void *malloc(size_t size)
+EXPORT FBY_HOT void *malloc(size_t size)
 {
     return fby_blocks_malloc_inline(size);
 }
 
-EXPORT void free(void *block)
+EXPORT FBY_HOT void free(void *block)
 {
     fby_blocks_free_inline(block);
 }
@@ -48,7 +48,7 @@ EXPORT void *reallocarray(void *block, size_t count, size_t size)
     return fby_blocks_realloc(block, bytes);
 }
 
-EXPORT void *aligned_alloc(size_t alignment, size_t size)
+EXPORT FBY_HOT void *aligned_alloc(size_t alignment, size_t size)
 {
     return fby_blocks_aligned_inline(alignment, size);
 }
