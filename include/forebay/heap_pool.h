@@ -118,12 +118,13 @@ typedef struct fby_heap_pool_options {
     bool on_node;                  /* host: take memory of `node`, as far as it goes */
     uint32_t node;                 /* NUMA */
     const fby_heap_vulkan *vulkan; /* NULL: the pool opens a device */
+    const char *trace_file; /* every call is written there, for `forebay pool run`; NULL: none */
 } fby_heap_pool_options;
 #define FBY_HEAP_POOL_OPTIONS_INIT                                                                 \
     {                                                                                              \
         sizeof(fby_heap_pool_options), false, FBY_HEAP_HOST, FBY_HEAP_DEVICE, 0, 0, 0, NULL, 0,    \
             NULL, 0, FBY_HEAP_ROUND_ROBIN, false, false, NULL, NULL, false, 0, 0.0, false, 0.0, 0, \
-            0, false, false, 0, NULL                                                               \
+            0, false, false, 0, NULL, NULL                                                         \
     }
 
 /*
@@ -203,11 +204,12 @@ typedef struct fby_heap_stats {
     uint64_t used_bytes;         /* of the capacity, now: active_bytes rounded up */
     uint64_t capacity_bytes;     /* now */
     uint64_t largest_free_bytes; /* now: the largest free block */
-    uint64_t largest_bytes;      /* asked for at once */
-    uint64_t acquired_bytes;     /* all together */
-    uint64_t busy;               /* times that another thread was in the heap */
-    uint64_t lock_waits;         /* times that a call had to wait for it */
-    uint64_t moved;              /* blocks, by compaction */
+    uint64_t peak_used_bytes; /* the most that used_bytes was; of all: each heap at its own time */
+    uint64_t largest_bytes;   /* asked for at once */
+    uint64_t acquired_bytes;  /* all together */
+    uint64_t busy;            /* times that another thread was in the heap */
+    uint64_t lock_waits;      /* times that a call had to wait for it */
+    uint64_t moved;           /* blocks, by compaction */
     uint64_t moved_bytes;
     /* Acquired blocks by the smallest warm-up size that holds them, the last for those larger. */
     uint64_t by_warmup[FBY_HEAP_WARMUP_MAX + 1];
@@ -243,6 +245,46 @@ FBY_API fby_status fby_heap_pool_get_stats(fby_heap_pool *pool, fby_heap_pool_st
 
 /* Counts begin again. */
 FBY_API void fby_heap_pool_reset_stats(fby_heap_pool *pool);
+
+/* ---- advice ---- */
+
+typedef enum fby_heap_grade {
+    FBY_HEAP_GOOD = 0,
+    FBY_HEAP_FAIR = 1,
+    FBY_HEAP_POOR = 2
+} fby_heap_grade;
+
+typedef struct fby_heap_advice {
+    fby_heap_grade grade;
+    char what[80];  /* "hit rate 87.0 %: fair" */
+    char why[240];  /* what it means; "" */
+    char yaml[120]; /* what to write: "num_heaps: 6"; "" for nothing to change */
+} fby_heap_advice;
+
+enum { FBY_HEAP_ADVICE_MAX = 16 };
+
+/*
+ * What the statistics of some time under load say, and what to change: hit rate,
+ * utilisation, fallbacks, sizes, warm-up, waits, fragmentation. With `parts`, the
+ * bytes of a model's parts that shall be there together, whether they fit too. How
+ * many `advice` it wrote. Pure; any thread.
+ */
+FBY_API uint32_t fby_heap_pool_advise(const fby_heap_pool_stats *stats, const uint64_t *parts,
+                                      size_t part_count,
+                                      fby_heap_advice advice[FBY_HEAP_ADVICE_MAX]);
+
+typedef struct fby_heap_proposal {
+    const char *model; /* "small", "medium", "large", "very large" */
+    uint64_t heap_bytes_min, heap_bytes_max;
+    uint32_t num_heaps_min, num_heaps_max;
+    uint64_t heap_bytes; /* of those, the pair that takes at most a quarter of the memory */
+    uint32_t num_heaps;
+} fby_heap_proposal;
+
+/* A configuration for a model of so many parameters on a machine of so many bytes, before anything
+ * runs. FBY_EINVAL for a 0. Pure; any thread. */
+FBY_API fby_status fby_heap_pool_propose(uint64_t parameters, uint64_t ram_bytes,
+                                         fby_heap_proposal *proposal);
 
 /* ---- the end ---- */
 

@@ -11,7 +11,13 @@ extern const fby_cli_command fby_command_info;
 extern const fby_cli_command fby_command_search;
 extern const fby_cli_command fby_command_serve;
 extern const fby_cli_command fby_command_similarity;
+extern const fby_cli_command fby_command_pool;
 extern const fby_cli_command fby_command_bench;
+
+/* forebay pool X, in pool_X.c, listed in pool.c. */
+extern const fby_cli_command fby_pool_advise;
+extern const fby_cli_command fby_pool_run;
+extern const fby_cli_command fby_pool_size;
 
 /* forebay bench X, in bench_X.c, listed in bench.c. */
 extern const fby_cli_command fby_bench_alloc;

@@ -68,7 +68,7 @@ static const struct {
 /* Variables of other parts of this program. */
 static bool is_elsewhere(const char *name, size_t size)
 {
-    static const char *const whole[] = {"FBY_ISA", "FBY_CONFIG"};
+    static const char *const whole[] = {"FBY_ISA", "FBY_CONFIG", "FBY_HEAP_TRACE"};
     static const char *const begins[] = {"FBY_MALLOC", "FBY_TEST", "FBY_BENCH"};
 
     for (size_t i = 0; i < sizeof whole / sizeof whole[0]; i++)

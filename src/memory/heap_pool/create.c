@@ -150,9 +150,12 @@ static void warm(fby_heap_pool *pool, uint64_t bytes)
     }
 }
 
-static fby_status start(fby_heap_pool *pool)
+static fby_status start(fby_heap_pool *pool, const char *trace_file)
 {
-    fby_status status = pool->options.num_heaps > 0 ? build_heaps(pool) : FBY_OK;
+    fby_status status =
+        trace_file != NULL ? fby_heap_recorder_open(trace_file, &pool->recorder) : FBY_OK;
+    if (status == FBY_OK && pool->options.num_heaps > 0)
+        status = build_heaps(pool);
     if (status != FBY_OK)
         return status;
     for (uint32_t i = 0; i < pool->counting.warmup_count && pool->options.num_heaps > 0; i++)
@@ -172,6 +175,8 @@ static void take_apart(fby_heap_pool *pool)
     fby_fallback_destroy(&pool->fallback);
     fby_heap_upkeep_destroy(&pool->upkeep);
     pool->source->close(pool->device);
+    if (fby_heap_recorder_close(pool->recorder) != FBY_OK)
+        fby_heap_pool_say(pool, "%s", fby_last_error());
     free(pool);
 }
 
@@ -195,9 +200,11 @@ fby_status fby_heap_pool_create(const fby_heap_pool_options *given, fby_heap_poo
         return fby_error(FBY_ENOMEM, "no memory for a heap pool");
     }
     memset(pool, 0, sizeof *pool);
+    const char *trace_file = options.trace_file;
     options.parts = NULL;
     options.warmup_bytes = NULL;
     options.vulkan = NULL;
+    options.trace_file = NULL;
     pool->options = options;
     pool->source = source;
     pool->device = device;
@@ -209,7 +216,7 @@ fby_status fby_heap_pool_create(const fby_heap_pool_options *given, fby_heap_poo
     fby_fallback_init(&pool->fallback, source, device, &pool->counting);
     for (uint32_t i = 0; i < FBY_HEAP_HEAPS_MAX; i++)
         fby_heap_init(&pool->heaps[i], i, &pool->counting);
-    status = start(pool);
+    status = start(pool, trace_file);
     if (status != FBY_OK) {
         take_apart(pool);
         return status;

@@ -93,6 +93,8 @@ static void count_acquired(fby_pool_heap *heap, const fby_heap_request *request)
     if (!heap->counting->on)
         return;
     counts->acquired_bytes += request->bytes;
+    if (counts->used_bytes > counts->peak_used_bytes)
+        counts->peak_used_bytes = counts->used_bytes;
     if (request->bytes > counts->largest_bytes)
         counts->largest_bytes = request->bytes;
     counts->by_warmup[request->warmup]++;
@@ -224,6 +226,7 @@ void fby_heap_reset(fby_pool_heap *heap)
         .grown = was->grown,
         .active_bytes = was->active_bytes,
         .used_bytes = was->used_bytes,
+        .peak_used_bytes = was->used_bytes,
         .capacity_bytes = was->capacity_bytes,
     };
     atomic_store_explicit(&heap->busy, 0, memory_order_relaxed);

@@ -145,6 +145,8 @@ static FBY_COLD fby_status fall_back(fby_heap_pool *pool, const fby_heap_request
     fby_status status = fby_fallback_take(&pool->fallback, request, block, place);
     if (status != FBY_OK)
         atomic_fetch_add_explicit(&pool->refused, 1, memory_order_relaxed);
+    else if (pool->recorder != NULL)
+        fby_heap_record_acquired(pool->recorder, *block, request);
     return status;
 }
 
@@ -187,6 +189,8 @@ fby_status fby_heap_acquire_at(fby_heap_pool *pool, uint64_t bytes, uint32_t ali
     if (FBY_UNLIKELY(atomic_load_explicit(&pool->heaps[at].used, memory_order_relaxed) >
                      pool->growth_bytes))
         fby_heap_upkeep_notice(pool);
+    if (FBY_UNLIKELY(pool->recorder != NULL))
+        fby_heap_record_acquired(pool->recorder, *block, &request);
     return FBY_OK;
 }
 
@@ -199,6 +203,8 @@ static fby_pool_heap *heap_of(fby_heap_pool *pool, fby_heap_block block)
 
 void fby_heap_release(fby_heap_pool *pool, fby_heap_block block)
 {
+    if (FBY_UNLIKELY(pool->recorder != NULL))
+        fby_heap_record_released(pool->recorder, block);
     if (FBY_UNLIKELY(fby_heap_of(block) == FBY_HEAP_NO_HEAP))
         fby_fallback_give(&pool->fallback, block);
     else

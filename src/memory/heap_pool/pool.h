@@ -7,7 +7,8 @@
  *     pool.c       acquire, release, pin: which heap
  *     fallback.c   blocks of the system
  *     upkeep.c     growth, compaction: a thread
- *     stats.c      snapshots
+ *     stats.c      snapshots; series.c: as named numbers; advise.c: what they mean
+ *     recorder.c   a trace of all calls
  *     heap.c, compact.c, tlsf.c    one heap
  *     host.c, vulkan*.c            where memory comes from
  */
@@ -17,6 +18,7 @@
 #include "base/status.h"
 #include "memory/heap_pool/fallback.h"
 #include "memory/heap_pool/heap.h"
+#include "memory/heap_pool/recorder.h"
 
 typedef struct fby_heap_upkeep {
     pthread_t thread;
@@ -35,6 +37,7 @@ struct fby_heap_pool {
     const fby_heap_source *source;
     void *device;
     fby_heap_counting counting;
+    fby_heap_recorder *recorder; /* NULL: nobody asks */
     uint64_t
         growth_bytes; /* of a heap's used bytes: above, growth is looked into; UINT64_MAX: never
                        */

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "memory/heap_pool/pool.h"
+#include "memory/heap_pool/series.h"
 
 static uint64_t larger(uint64_t a, uint64_t b)
 {
@@ -15,6 +16,7 @@ static void add(fby_heap_stats *sum, const fby_heap_stats *one)
     sum->active += one->active;
     sum->active_bytes += one->active_bytes;
     sum->used_bytes += one->used_bytes;
+    sum->peak_used_bytes += one->peak_used_bytes;
     sum->capacity_bytes += one->capacity_bytes;
     sum->largest_free_bytes = larger(sum->largest_free_bytes, one->largest_free_bytes);
     sum->largest_bytes = larger(sum->largest_bytes, one->largest_bytes);
@@ -32,13 +34,22 @@ static double share(uint64_t part, uint64_t whole, double of_nothing)
     return whole != 0 ? (double)part / (double)whole : of_nothing;
 }
 
-static void derive(fby_heap_pool_stats *stats, uint64_t largest_free)
+void fby_heap_stats_derive(fby_heap_pool_stats *stats)
 {
     const fby_heap_stats *all = &stats->all;
-    stats->hit_rate = share(all->acquired - stats->fallback, all->acquired, 1.0);
+    uint64_t hits = all->acquired > stats->fallback ? all->acquired - stats->fallback : 0;
+    uint64_t free_bytes = 0, largest_free = 0;
+
+    for (uint32_t i = 0; i < FBY_HEAP_HEAPS_MAX; i++) {
+        const fby_heap_stats *heap = &stats->heaps[i];
+        largest_free += heap->largest_free_bytes;
+        if (heap->used_bytes < heap->capacity_bytes)
+            free_bytes += heap->capacity_bytes - heap->used_bytes;
+    }
+    stats->hit_rate = share(hits, all->acquired, 1.0);
     stats->fallback_rate = share(stats->fallback, all->acquired, 0.0);
     stats->utilisation = share(all->used_bytes, all->capacity_bytes, 0.0);
-    stats->fragmentation = 1.0 - share(largest_free, all->capacity_bytes - all->used_bytes, 1.0);
+    stats->fragmentation = 1.0 - share(largest_free, free_bytes, 1.0);
     stats->average_bytes = share(all->acquired_bytes, all->acquired, 0.0);
 }
 
@@ -48,7 +59,6 @@ fby_status fby_heap_pool_get_stats(fby_heap_pool *pool, fby_heap_pool_stats *sta
         return fby_error(FBY_EINVAL, "fby_heap_pool_stats.struct_size is %zu, not %zu",
                          stats->struct_size, sizeof *stats);
     fby_heap_stats outside;
-    uint64_t largest_free = 0;
     *stats = (fby_heap_pool_stats){
         .struct_size = sizeof *stats,
         .refused = atomic_load_explicit(&pool->refused, memory_order_relaxed),
@@ -64,7 +74,6 @@ fby_status fby_heap_pool_get_stats(fby_heap_pool *pool, fby_heap_pool_stats *sta
         fby_heap_stats *heap = &stats->heaps[i];
         fby_heap_snapshot(&pool->heaps[i], heap);
         add(&stats->all, heap);
-        largest_free += heap->largest_free_bytes;
         stats->heap_count += heap->present;
         stats->active_heaps += heap->active > 0;
     }
@@ -73,7 +82,7 @@ fby_status fby_heap_pool_get_stats(fby_heap_pool *pool, fby_heap_pool_stats *sta
     stats->fallback = outside.acquired;
     stats->fallback_active = outside.active;
     stats->fallback_active_bytes = outside.active_bytes;
-    derive(stats, largest_free);
+    fby_heap_stats_derive(stats);
     return FBY_OK;
 }
 
