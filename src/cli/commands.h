@@ -21,8 +21,10 @@ extern const fby_cli_command fby_pool_size;
 
 /* forebay bench X, in bench_X.c, listed in bench.c. */
 extern const fby_cli_command fby_bench_alloc;
+extern const fby_cli_command fby_bench_compare;
 extern const fby_cli_command fby_bench_disruptor;
 extern const fby_cli_command fby_bench_embed;
+extern const fby_cli_command fby_bench_heap;
 extern const fby_cli_command fby_bench_ring;
 extern const fby_cli_command fby_bench_search;
 extern const fby_cli_command fby_bench_serve;
