@@ -127,6 +127,29 @@ typedef struct fby_model_info {
 /* Strings live as long as the model. */
 FBY_API fby_status fby_model_get_info(const fby_model *model, fby_model_info *info);
 
+/*
+ * Measures what batches cost with this model on this machine and plans by that from then on: about
+ * a second, with all of the model's threads. Kept in the cache for later openings; without it costs
+ * are guessed. No call may be running and no job unfinished.
+ */
+FBY_API fby_status fby_model_tune(fby_model *model);
+
+/* What the workers did since the model was opened, and what is decided now. */
+typedef struct fby_model_stats {
+    size_t struct_size; /* set by the caller */
+    uint64_t batches, split_batches, texts, tokens;
+    uint64_t busy_ns;      /* of all workers together, in batches */
+    uint64_t decisions;    /* of the controller, that changed something */
+    uint64_t stalls;       /* batches given up */
+    uint32_t workers_busy; /* in a batch at this moment */
+    uint32_t workers;      /* to be used at most */
+    uint32_t batch_tokens; /* of a batch at most */
+    bool splits;           /* batches may be shared by several workers */
+    bool measured;         /* costs are, by fby_model_tune() now or earlier */
+} fby_model_stats;
+
+FBY_API fby_status fby_model_get_stats(const fby_model *model, fby_model_stats *stats);
+
 /* Floats in a vector: fby_model_info.dim. */
 FBY_API uint32_t fby_model_dim(const fby_model *model);
 

@@ -10,6 +10,7 @@ static const fby_cli_command *const benches[] = {
     &fby_bench_ring,
     &fby_bench_search,
     &fby_bench_serve,
+    &fby_bench_workers,
     NULL,
 };
 

@@ -12,6 +12,7 @@ extern const fby_cli_command fby_command_search;
 extern const fby_cli_command fby_command_serve;
 extern const fby_cli_command fby_command_similarity;
 extern const fby_cli_command fby_command_pool;
+extern const fby_cli_command fby_command_tune;
 extern const fby_cli_command fby_command_bench;
 
 /* forebay pool X, in pool_X.c, listed in pool.c. */
@@ -28,5 +29,6 @@ extern const fby_cli_command fby_bench_heap;
 extern const fby_cli_command fby_bench_ring;
 extern const fby_cli_command fby_bench_search;
 extern const fby_cli_command fby_bench_serve;
+extern const fby_cli_command fby_bench_workers;
 
 #endif

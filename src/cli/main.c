@@ -9,9 +9,11 @@
 #include "cli/say.h"
 
 static const fby_cli_command *const children[] = {
-    &fby_command_embed,      &fby_command_search,   &fby_command_serve,
-    &fby_command_similarity, &fby_command_tokenize, &fby_command_info,
-    &fby_command_pool,       &fby_command_bench,    NULL,
+    &fby_command_embed,    &fby_command_search,
+    &fby_command_serve,    &fby_command_similarity,
+    &fby_command_tokenize, &fby_command_info,
+    &fby_command_pool,     &fby_command_tune,
+    &fby_command_bench,    NULL,
 };
 
 /* For --help: main() reads it. */

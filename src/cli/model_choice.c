@@ -81,6 +81,9 @@ fby_status fby_model_choice_open(const fby_model_choice *choice, fby_model **mod
     fby_model_options options = FBY_MODEL_OPTIONS_INIT;
     options.threads = (uint32_t)choice->threads;
     options.precision = (fby_precision)choice->precision;
+    options.parallelism = (fby_parallelism)choice->parallelism;
+    options.goal = (fby_goal)choice->goal;
+    options.latency_target_ms = (uint32_t)choice->latency_target_ms;
     fby_model *opened;
     fby_model_info info = {.struct_size = sizeof info};
     status = fby_model_open(dir, &options, &opened);

@@ -10,8 +10,11 @@
 
 typedef struct fby_model_choice {
     const char *dir;  /* NULL: the first of FBY_MODEL, models/all-MiniLM-L6-v2, an installed one */
-    uint64_t threads; /* 0: as many as the process may use */
+    uint64_t threads; /* 0: as many of those that the process may use as pay */
     int precision;    /* fby_precision */
+    int parallelism;  /* fby_parallelism */
+    int goal;         /* fby_goal */
+    uint64_t latency_target_ms;
 } fby_model_choice;
 
 /* For a command whose struct, `type`, has it as `member`. */
@@ -27,10 +30,27 @@ typedef struct fby_model_choice {
         {.kind = FBY_CLI_UINT,                                                                     \
          .name = "threads",                                                                        \
          .argument = "N",                                                                          \
-         .help = "threads at work (every processor this process may use)",                         \
+         .help = "threads at work; 0: as many of this process's processors as pay (0)",            \
          .offset = offsetof(type, member) + offsetof(fby_model_choice, threads),                   \
-         .min = 1,                                                                                 \
          .max = 1024},                                                                             \
+        {.kind = FBY_CLI_CHOICE,                                                                   \
+         .name = "parallelism",                                                                    \
+         .argument = "P",                                                                          \
+         .help = "coarse: each thread texts of its own; fine: all share each batch (auto)",        \
+         .choices = "auto|coarse|fine",                                                            \
+         .offset = offsetof(type, member) + offsetof(fby_model_choice, parallelism)},              \
+        {.kind = FBY_CLI_CHOICE,                                                                   \
+         .name = "goal",                                                                           \
+         .argument = "G",                                                                          \
+         .help = "what batches are sized for: throughput or latency (throughput)",                 \
+         .choices = "throughput|latency",                                                          \
+         .offset = offsetof(type, member) + offsetof(fby_model_choice, goal)},                     \
+        {.kind = FBY_CLI_UINT,                                                                     \
+         .name = "latency-target-ms",                                                              \
+         .argument = "MS",                                                                         \
+         .help = "99 of 100 calls are to take no longer; batches shrink for it (0: no target)",    \
+         .offset = offsetof(type, member) + offsetof(fby_model_choice, latency_target_ms),         \
+         .max = 1000000},                                                                          \
     {                                                                                              \
         .kind = FBY_CLI_CHOICE, .name = "precision", .argument = "P",                              \
         .help = "of weights and products: f32, bf16 or int8 (f32)", .choices = "f32|bf16|int8",    \

@@ -29,7 +29,8 @@ static void remove_open(fby_engine *engine, const fby_context *leader)
         *link = leader->next;
 }
 
-uint32_t fby_engine_gather(fby_engine *engine, fby_context *leader, uint32_t wanted)
+uint32_t fby_engine_gather(fby_engine *engine, fby_context *leader, uint32_t wanted,
+                           uint64_t patience_ns)
 {
     atomic_store_explicit(&leader->joined, 0, memory_order_relaxed);
     atomic_store_explicit(&leader->stop, false, memory_order_relaxed);
@@ -49,7 +50,7 @@ uint32_t fby_engine_gather(fby_engine *engine, fby_context *leader, uint32_t wan
     if (seats == 0)
         return 1;
 
-    const uint64_t until_ns = fby_now_ns() + fby_tuner_patience_ns(&engine->tuner);
+    const uint64_t until_ns = fby_now_ns() + patience_ns;
     while (atomic_load_explicit(&leader->joined, memory_order_relaxed) < seats &&
            fby_now_ns() < until_ns)
         fby_relax();

@@ -7,6 +7,8 @@
 
 #include "base/bits.h"
 #include "base/options.h"
+#include "engine/calibrate.h"
+#include "engine/costs_file.h"
 
 /*
  * Tokens a batch: enough rows that the weights, read once a batch, cost little
@@ -63,7 +65,9 @@ static fby_status open_with(fby_model *model, const char *dir, const fby_model_o
                            .target_ns = (uint64_t)options->latency_target_ms * 1000000},
             },
     };
-    fby_costs_guess(model->info.flops_per_token, model->info.flops_per_token_pair, &engine.costs);
+    if (!fby_costs_load(options->cache_dir, model->info.fingerprint, model->threads, &engine.costs))
+        fby_costs_guess(model->info.flops_per_token, model->info.flops_per_token_pair,
+                        &engine.costs);
     return fby_engine_create(model->encoder, fby_kernels_for(model->isa), &engine, &model->engine);
 }
 
@@ -79,7 +83,13 @@ fby_status fby_model_open(const char *dir, const fby_model_options *given, fby_m
     fby_model *model = calloc(1, sizeof *model);
     if (model == NULL)
         return fby_error(FBY_ENOMEM, "no memory for a model");
-    status = open_with(model, dir, &options);
+    if (options.cache_dir != NULL) {
+        model->cache_dir = strdup(options.cache_dir);
+        if (model->cache_dir == NULL)
+            status = fby_error(FBY_ENOMEM, "no memory for a model");
+    }
+    if (status == FBY_OK)
+        status = open_with(model, dir, &options);
     if (status != FBY_OK) {
         fby_model_close(model);
         return status;
@@ -94,6 +104,7 @@ void fby_model_close(fby_model *model)
         return;
     fby_engine_destroy(model->engine);
     fby_encoder_close(model->encoder);
+    free(model->cache_dir);
     free(model);
 }
 
@@ -103,16 +114,24 @@ uint32_t fby_model_dim(const fby_model *model)
     return kept != 0 ? fby_min_u32(kept, model->info.dim) : model->info.dim;
 }
 
+/* A struct that the caller's header may have in an older or a newer shape. */
+static fby_status hand_out(void *out, const void *full, size_t size, const char *name)
+{
+    size_t given;
+    memcpy(&given, out, sizeof given);
+    if (given < sizeof given)
+        return fby_error(FBY_EINVAL, "%s.struct_size is %zu: set it to its sizeof", name, given);
+    memcpy((char *)out + sizeof given, (const char *)full + sizeof given,
+           fby_min_size(given, size) - sizeof given);
+    if (given > size)
+        memset((char *)out + size, 0, given - size);
+    return FBY_OK;
+}
+
 fby_status fby_model_get_info(const fby_model *model, fby_model_info *out)
 {
     const fby_encoder_info *info = &model->info;
-    size_t given = out->struct_size;
-    if (given < sizeof given)
-        return fby_error(FBY_EINVAL, "fby_model_info.struct_size is %zu: set it to its sizeof",
-                         given);
-
     const fby_model_info full = {
-        .struct_size = given,
         .architecture = info->architecture,
         .pooling = info->pooling,
         .isa = info->products,
@@ -133,8 +152,38 @@ fby_status fby_model_get_info(const fby_model *model, fby_model_info *out)
         .flops_per_token_pair = info->flops_per_token_pair,
         .full_dim = info->dim,
     };
-    memcpy(out, &full, fby_min_size(given, sizeof full));
-    if (given > sizeof full)
-        memset((char *)out + sizeof full, 0, given - sizeof full);
-    return FBY_OK;
+    return hand_out(out, &full, sizeof full, "fby_model_info");
+}
+
+fby_status fby_model_tune(fby_model *model)
+{
+    fby_costs costs;
+    fby_status status = fby_calibrate(model->encoder, model->threads, &costs);
+    if (status != FBY_OK)
+        return status;
+    fby_tuner_set_costs(fby_engine_tuner(model->engine), &costs);
+    return fby_costs_store(model->cache_dir, model->info.fingerprint, model->threads, &costs);
+}
+
+fby_status fby_model_get_stats(const fby_model *model, fby_model_stats *out)
+{
+    fby_tuner *tuner = fby_engine_tuner(model->engine);
+    pthread_mutex_lock(&tuner->lock);
+    const fby_decision decision = tuner->controller.decision;
+    const fby_model_stats full = {
+        .batches = tuner->batches,
+        .split_batches = tuner->team_batches,
+        .texts = tuner->texts,
+        .tokens = tuner->tokens,
+        .busy_ns = tuner->busy_ns,
+        .decisions = tuner->controller.decisions,
+        .stalls = tuner->stalls,
+        .workers_busy = atomic_load_explicit(&tuner->at_work, memory_order_relaxed),
+        .workers = decision.workers,
+        .batch_tokens = decision.tokens,
+        .splits = decision.split && tuner->options.parallelism != FBY_PARALLELISM_COARSE,
+        .measured = tuner->controller.costs.measured,
+    };
+    pthread_mutex_unlock(&tuner->lock);
+    return hand_out(out, &full, sizeof full, "fby_model_stats");
 }

@@ -12,6 +12,7 @@ struct fby_model {
     fby_encoder_info info;
     fby_isa isa;
     uint32_t threads;
+    char *cache_dir; /* as in fby_model_options */
 };
 
 #endif

@@ -7,8 +7,8 @@
 #include "base/assert.h"
 #include "base/bits.h"
 
-/* A plan with more workers must promise this much: what is within the noise is not worth waking
- * anybody for. */
+/* A plan with more workers, or with larger teams, must promise this much: what is within the noise
+ * is not worth waking anybody for, nor meeting. */
 static const double WORTH = 0.98;
 
 /* As many batches as this for each worker: then they even out by themselves, and the more workers
@@ -151,7 +151,7 @@ static void search(const fby_plan_input *input, const fby_costs *costs, fby_plan
              groups = held ? 0 : groups / 2) {
             way w = {groups, team};
             take(input, costs, w, plan);
-            bool more = plan->workers > best.groups * best.team;
+            bool more = plan->workers > best.groups * best.team || w.team > best.team;
             if (plan->ns < best_ns * (more ? WORTH : 1.0)) {
                 best = w;
                 best_ns = plan->ns;

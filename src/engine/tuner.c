@@ -43,9 +43,11 @@ bool fby_tuner_splits(fby_tuner *tuner)
     return tuner->options.strategy != FBY_STRATEGY_AUTO || decision_of(tuner).split;
 }
 
-uint64_t fby_tuner_patience_ns(const fby_tuner *tuner)
+uint64_t fby_tuner_patience_ns(const fby_tuner *tuner, const fby_batch_seen *batch)
 {
-    return (uint64_t)(3 * tuner->controller.costs.wake_ns);
+    const fby_costs *costs = &tuner->controller.costs;
+    return (uint64_t)(3 * costs->wake_ns +
+                      fby_costs_batch(costs, batch->tokens, batch->pairs) / 50);
 }
 
 /* `tokens` gets an estimate for each text; returns their sum. */

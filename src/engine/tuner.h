@@ -53,8 +53,9 @@ void fby_tuner_plan(fby_tuner *tuner, const fby_request *request, size_t first, 
 /* Whether a batch that is planned for a team is still to have one. */
 bool fby_tuner_splits(fby_tuner *tuner);
 
-/* How long a leader waits for the members it has called: some wake-ups. */
-uint64_t fby_tuner_patience_ns(const fby_tuner *tuner);
+/* How long a leader of such a batch waits for the members it has called: some wake-ups, and a
+ * fiftieth of what the batch takes. */
+uint64_t fby_tuner_patience_ns(const fby_tuner *tuner, const fby_batch_seen *batch);
 
 /* A text had so many. */
 void fby_tuner_text(fby_tuner *tuner, size_t bytes, uint32_t tokens);

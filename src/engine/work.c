@@ -131,7 +131,7 @@ static bool compute(fby_engine *engine, fby_context *context, uint32_t wanted, f
 
     uint32_t size = 1, tried = 1;
     if (wanted > 1 && fby_tuner_splits(tuner)) {
-        size = fby_engine_gather(engine, context, wanted);
+        size = fby_engine_gather(engine, context, wanted, fby_tuner_patience_ns(tuner, &seen));
         tried = size == 0 ? 2 : size; /* a team to which nobody came gains nothing */
         size = size == 0 ? 1 : size;
     }
