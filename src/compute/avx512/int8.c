@@ -8,8 +8,8 @@
  * accumulators, two vectors of the panel, four codes of x in all lanes; 31 of 32
  * at h = 14. A step over four inputs is h broadcasts, 2 loads and 2 h vpdpbusd:
  * 28 cycles at h = 14 where a core starts one 512-bit vpdpbusd a cycle (Zen 4), 14
- * where it starts two. The apart inputs are 4 steps of vpdpwssd before, and a
- * shift; what zero and sum give is one more. 384 inputs: 101 steps; then 3 instructions
+ * where it starts two. The apart inputs are 3 steps of vpdpwssd before, and a
+ * shift; what zero and sum give is one more. 384 inputs: 100 steps; then 3 instructions
  * a vector turn sums into floats.
  *
  * Loops, splits of rows and prefetching: as in linear.c.
@@ -466,7 +466,7 @@ const fby_narrow fby_int8_avx512vnni = {
     .name = "avx512vnni",
 #endif
     .precision = "int8",
-    .version = 3,
+    .version = 4,
     .panel_width = PANEL,
     .row_tile = TILE,
     .wants_sizes = true,

@@ -170,7 +170,7 @@ static void linear_residual_norm(const fby_linear *linear, const fby_layer_norm 
 const fby_narrow fby_int8_c = {
     .name = "c",
     .precision = "int8",
-    .version = 3,
+    .version = 4,
     .panel_width = COLUMNS,
     .row_tile = ROWS,
     .wants_sizes = true,

@@ -14,7 +14,7 @@
  * the panel, h of x and 4 (h + 1) smmla, of 32 products each: half as many as of sdot.
  * An odd last row is its own pair.
  *
- * Before, 16-bit products of the apart inputs, and of zero and sum: 40 h vmlal. These are
+ * Before, 16-bit products of the apart inputs, and of zero and sum: 64 h vmlal. These are
  * counts of instructions; nothing was measured on a core.
  *
  * Loops, splits of rows and prefetching: as in linear.c.
@@ -471,7 +471,7 @@ const fby_narrow fby_int8_neondot = {
 #endif
     .name = FBY_NEON_MM ? "neonmm" : "neondot",
     .precision = "int8",
-    .version = 1,
+    .version = 2,
     .panel_width = PANEL,
     .row_tile = TILE,
     .wants_sizes = true,
