@@ -12,12 +12,14 @@
 #include "base/clock.h"
 #include "base/scheduling.h"
 #include "serve/http.h"
+#include "serve/lanes.h"
 
 enum {
     SLOT = 64,
     READY_MAX = 64, /* of epoll, in a turn */
     LAST_RUNS = 64,
-    COUNT_NS = 100000000 /* between two looks at the gauges */
+    COUNT_NS = 100000000, /* between two looks at the gauges */
+    HELD_UP_NS = 1000000
 };
 
 /* ---- memory ---- */
@@ -133,6 +135,9 @@ static bool complete(fby_agent *agent)
 static void flush(fby_agent *agent)
 {
     const fby_exchange *stuck = NULL; /* since whom nothing was published */
+    agent->held_up = false;
+    if (agent->owes_look)
+        agent->owes_look = !fby_lanes_look(agent->crew, agent->index);
     while (agent->publishing != NULL && agent->publishing != stuck) {
         fby_exchange *exchange = agent->publishing;
         uint32_t before = exchange->next_text;
@@ -262,6 +267,8 @@ static void loop(fby_agent *agent)
             again = fby_http_run(agent->http);
         flush(agent);
         uint64_t until_ns = fby_http_expire(agent->http, now_ns);
+        if (agent->held_up || agent->owes_look)
+            until_ns = fby_min_u64(until_ns, now_ns + HELD_UP_NS);
         sockets = !at_end(agent) && wait_for_events(agent, again, until_ns);
     } while (!at_end(agent));
     /* What became ready in the last turn is written, as far as it goes without waiting. */

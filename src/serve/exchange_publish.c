@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
-#include "base/assert.h"
 #include "base/bits.h"
 #include "base/clock.h"
 #include "serve/agent.h"
 #include "serve/exchange_parts.h"
+#include "serve/lanes.h"
 
 enum {
     TOKENIZE_TEXTS = 64,      /* of an event that tokenises, at most */
@@ -49,47 +49,24 @@ static bool lane_has_room(const fby_agent *agent, fby_lane lane)
                                  : agent->out_tokens[lane] < agent->plan->ahead_tokens;
 }
 
-static bool claim(fby_disruptor *lane, uint64_t *sequence)
-{
-    return fby_disruptor_claim(lane, 1, sequence) == FBY_OK;
-}
-
-static void put(fby_disruptor *lane, uint64_t sequence, const fby_event *event, uint32_t cost)
-{
-    *(fby_event *)fby_disruptor_event(lane, sequence) = *event;
-    fby_disruptor_publish_cost(lane, sequence, cost);
-}
-
-/* False: no room now. What goes to another lane is followed by a LOOK in the main one. */
+/* False: no room now. */
 static bool publish_event(fby_agent *agent, fby_event *event)
 {
-    fby_crew *crew = agent->crew;
-    fby_disruptor *lane = crew->lanes[event->lane];
-    uint64_t sequence, look_sequence = 0;
-
     if (!has_room(agent) || !lane_has_room(agent, (fby_lane)event->lane))
         return false;
-    if (event->lane != FBY_LANE_MAIN && !claim(crew->lanes[FBY_LANE_MAIN], &look_sequence))
-        return false;
-    bool room = claim(lane, &sequence);
-    fby_assert(room); /* a lane has room for all that may be under way */
     event->published_ns = fby_now_ns();
-    if (event->lane == FBY_LANE_MAIN)
-        atomic_fetch_add_explicit(&crew->waiting_tokens, event->tokens, memory_order_relaxed);
-    put(lane, sequence, event, event->tokens);
-    if (event->lane == FBY_LANE_LONG) {
-        agent->out_long++;
-        /* Before the event that brings somebody to look. */
-        atomic_fetch_add_explicit(&crew->long_waiting, 1, memory_order_relaxed);
-    } else {
-        agent->out_tokens[event->lane] += event->tokens;
-    }
-    if (event->lane != FBY_LANE_MAIN) {
-        const fby_event look = {.kind = FBY_EVENT_LOOK, .agent = agent->index};
-        put(crew->lanes[FBY_LANE_MAIN], look_sequence, &look, 1);
+    if (!fby_lanes_put(agent->crew, event)) {
+        agent->held_up = true;
+        return false;
     }
     agent->out_events++;
+    if (event->lane == FBY_LANE_LONG)
+        agent->out_long++;
+    else
+        agent->out_tokens[event->lane] += event->tokens;
     event->exchange->under_way++;
+    if (event->lane != FBY_LANE_MAIN)
+        agent->owes_look |= !fby_lanes_look(agent->crew, agent->index);
     return true;
 }
 

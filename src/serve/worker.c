@@ -8,6 +8,7 @@
 #include "base/bits.h"
 #include "base/clock.h"
 #include "serve/exchange.h"
+#include "serve/lanes.h"
 
 enum {
     SLOT = 64,
@@ -254,6 +255,14 @@ static uint64_t tokens_of(const fby_worker *worker, uint32_t count)
     return tokens;
 }
 
+static uint32_t looks_of(const fby_worker *worker, uint32_t count)
+{
+    uint32_t looks = 0;
+    for (uint32_t i = 0; i < count; i++)
+        looks += event_at(worker, i)->kind == FBY_EVENT_LOOK;
+    return looks;
+}
+
 /* What was claimed from the main lane, and after a sleep the rest of this worker's share. */
 static void run_main(fby_worker *worker, uint32_t count)
 {
@@ -264,6 +273,7 @@ static void run_main(fby_worker *worker, uint32_t count)
                                  worker->events + (size_t)count * SLOT, BATCH_EVENTS - count);
     atomic_fetch_sub_explicit(&crew->waiting_tokens, (int64_t)tokens_of(worker, count),
                               memory_order_relaxed);
+    fby_lanes_looked(crew, looks_of(worker, count));
     run_claimed(worker, count);
 }
 
@@ -387,6 +397,7 @@ fby_status fby_crew_start(fby_crew *crew)
     atomic_init(&crew->long_running, 0);
     atomic_init(&crew->long_waiting, 0);
     atomic_init(&crew->waiting_tokens, 0);
+    atomic_init(&crew->looks, 0);
     atomic_init(&crew->warm, 0);
     crew->workers = calloc(crew->threads, sizeof *crew->workers);
     crew->metrics = aligned_alloc(FBY_CACHELINE, crew->threads * sizeof *crew->metrics);

@@ -10,13 +10,12 @@
  * bulk lane, in turn: a single text waits for the batch that runs, never for the
  * list behind it, and a list always has half of the time. Before it sleeps, which
  * it does in the main lane, it looks at the bulk lane; an agent that puts texts
- * there sends an event of kind LOOK through the main lane after them. So none is
- * left behind: tests/spin/bulk.pml.
+ * there sees to it that somebody looks (lanes.h).
  *
  * Texts above `long_tokens` stand in a lane of their own; at most `long_workers`
  * workers are at it, so that short texts always find one of the others (if there
  * are others; an only one serves the main lane between two long texts). An agent that
- * puts a text there sends a LOOK as well. Whoever claims that becomes a long worker if there is
+ * puts a text there has somebody look as well. Whoever comes becomes a long worker if there is
  * room for one, and stays it until the lane is empty; it then gives the role up
  * and looks once more, for a text whose event was ignored meanwhile: who ignores
  * one and who gives up both replace `long_running`, so the second of the two
@@ -61,6 +60,7 @@ typedef struct fby_crew {
     /* The lanes; agents publish. */
     fby_disruptor *lanes[FBY_LANES];
     _Alignas(FBY_CACHELINE) _Atomic int64_t waiting_tokens; /* in the main lane */
+    _Atomic uint32_t looks;                                 /* LOOKs in the main lane: lanes.h */
     uint32_t long_workers;
 
     /* The workers' own. */

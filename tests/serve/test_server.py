@@ -298,6 +298,16 @@ class Lists(ServerTest):
         with_all = [client.embed(text, encoding_format="float").vectors()[0] for text in some[:9]]
         self.assertEqual(with_all, expected[:9])
 
+    def test_a_list_in_large_batches_leaves_room_for_single_texts(self):
+        server = self.serve("--max-batch-tokens", "16384", "--threads", "1")
+        with self.connect(server) as bulk, self.connect(server) as single:
+            many = texts(20000, 6, most=2)
+            bulk.send(request("POST", "/v1/embeddings",
+                              {"input": many, "encoding_format": "base64"}))
+            for i in range(100):
+                self.assertEqual(single.embed(f"one {i}").status, 200)
+            self.assertEqual(len(bulk.answer().json()["data"]), len(many))
+
     def test_a_list_longer_than_is_allowed_is_refused_whole(self):
         client = self.connect(self.serve("--max-texts", "10"))
         answer = client.embed(["x"] * 11)
