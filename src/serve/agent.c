@@ -13,6 +13,7 @@
 #include "base/scheduling.h"
 #include "serve/http.h"
 #include "serve/lanes.h"
+#include "serve/log.h"
 
 enum {
     SLOT = 64,
@@ -237,8 +238,13 @@ static void take_config(fby_agent *agent)
     /* F2, with F1. */
     const fby_serve_config *next =
         atomic_exchange_explicit(&agent->next_config, NULL, memory_order_acquire);
-    if (next == NULL || fby_http_reconfigure(agent->http, next) != FBY_OK)
-        return; /* without memory for the new keys the old ones go on */
+    if (next == NULL)
+        return;
+    if (fby_http_reconfigure(agent->http, next) != FBY_OK) {
+        fby_log(FBY_LOG_ERROR, "an agent goes on with the configuration before",
+                fby_log_text("reason", fby_last_error()));
+        return;
+    }
     agent->config = next;
     agent->max_queued = next->max_queued_tokens / next->agents;
 }

@@ -13,7 +13,7 @@
  * Bodies are hostile: bounded before they come here (fby_api_limits), checked
  * field by field here. Nothing is allocated but from the arena that is given.
  *
- * Threads: a fby_api is constant after fby_api_open(); each call is the matter of
+ * Threads: a fby_api is constant once it is filled in; each call is the matter of
  * one thread at a time.
  */
 #ifndef FBY_SERVE_API_H
@@ -92,7 +92,7 @@ typedef struct fby_route {
     fby_dialect dialect; /* until the body says otherwise */
     fby_route_kind kind;
     bool open;     /* no key is asked for */
-    int operation; /* api.c's */
+    int operation; /* fby_operation */
     fby_operation_metric counted;
 } fby_route;
 
@@ -169,7 +169,7 @@ typedef struct fby_call {
     const fby_served *served;
     fby_dialect dialect;
     fby_call_kind kind;
-    int operation; /* api.c's */
+    int operation; /* fby_operation */
 
     fby_api_text *texts; /* (count), in the arena */
     uint32_t count;

@@ -82,8 +82,7 @@ typedef struct fby_serve_config {
     uint64_t inline_result_vectors; /* of a request, in the mean: sizes the pool */
 
     /* how long, in milliseconds */
-    uint64_t header_timeout_ms;  /* from a connection's first byte, or the answer before, to the
-                                  * whole header */
+    uint64_t header_timeout_ms;  /* from a connection's beginning to its first header's end */
     uint64_t body_timeout_ms;    /* from there to the body's end */
     uint64_t request_timeout_ms; /* from there to the answer's first byte */
     uint64_t slow_write_ms;      /* an answer not taken by then is moved out of the pool */

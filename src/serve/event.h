@@ -2,7 +2,8 @@
 /*
  * What travels between agents and workers, by value. A worker learns from an
  * event all that it needs: where the input lies, where the answer goes, whom to
- * tell. It never knows what protocol asked.
+ * tell. It never knows what protocol asked. Of the exchange it reads whether it was
+ * cancelled, and has it make ids of texts.
  */
 #ifndef FBY_SERVE_EVENT_H
 #define FBY_SERVE_EVENT_H

@@ -37,7 +37,7 @@ typedef enum fby_exchange_state {
 
 struct fby_exchange {
     fby_agent *agent;
-    void *owner; /* whom fby_agent.ready() is told */
+    void *owner; /* whom fby_agent_ready() tells */
     fby_exchange_state state;
     fby_call call;
     fby_api_error error; /* reason FBY_REFUSED_NOT: none */
@@ -79,7 +79,7 @@ static inline bool fby_exchange_under_way(const fby_exchange *exchange)
 bool fby_exchange_is_small(const fby_call *call);
 
 /*
- * Takes exchange->call (EMBED or TOKENS) in. True: admitted; agent.ready() is
+ * Takes exchange->call (EMBED or TOKENS) in. True: admitted; fby_agent_ready() is
  * called when it is done, perhaps before this returns. False: exchange->error.
  * `own` is NULL for a small call, whose texts are not looked at again. For
  * another it is the block that holds the texts, malloc'ed; taken over where

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -51,6 +52,16 @@ void fby_http_hung_up(void *owner)
         fby_connection_leave(connection);
 }
 
+/* Whether its client has taken enough since it was last asked, or since the answer began. */
+static bool keeps_up(fby_connection *connection)
+{
+    uint64_t now_ns = fby_now_ns(), since_ns = now_ns - connection->sending_ns;
+    uint64_t taken = connection->answered_bytes - connection->asked_bytes;
+    connection->sending_ns = now_ns;
+    connection->asked_bytes = connection->answered_bytes;
+    return (double)taken * 1e9 >= (double)since_ns * FBY_SLOWEST;
+}
+
 static void expire(fby_connection *connection)
 {
     const fby_serve_config *config = fby_connection_config(connection);
@@ -80,6 +91,10 @@ static void expire(fby_connection *connection)
                                 ? config->write_timeout_ms - config->slow_write_ms
                                 : 0;
             fby_connection_deadline(connection, left);
+            break;
+        }
+        if (keeps_up(connection)) {
+            fby_connection_deadline(connection, config->write_timeout_ms);
             break;
         }
         fby_counter_add(&connection->http->agent->metrics->slow_reads, 1);
@@ -166,10 +181,15 @@ uint32_t fby_http_connections(const fby_http *http)
 static void notify(void *cls, struct MHD_Connection *mhd, void **context,
                    enum MHD_ConnectionNotificationCode code)
 {
-    if (code == MHD_CONNECTION_NOTIFY_STARTED)
-        *context = fby_connection_open(cls, mhd);
-    else if (*context != NULL)
-        fby_connection_close(*context);
+    if (code != MHD_CONNECTION_NOTIFY_STARTED) {
+        if (*context != NULL)
+            fby_connection_close(*context);
+        return;
+    }
+    *context = fby_connection_open(cls, mhd);
+    if (*context == NULL) /* nobody would see to its deadline */
+        shutdown(MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd,
+                 SHUT_RDWR);
 }
 
 static fby_status take_memory(fby_http *http, uint32_t connections)
@@ -195,7 +215,6 @@ static fby_status take_memory(fby_http *http, uint32_t connections)
 
 static fby_status start_daemon(fby_http *http, int listen_fd, const char *cert, const char *key)
 {
-    const fby_serve_config *config = http->agent->config;
     const struct MHD_OptionItem tls[] = {
         {MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)(uintptr_t)cert},
         {MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)(uintptr_t)key},
@@ -203,7 +222,7 @@ static fby_status start_daemon(fby_http *http, int listen_fd, const char *cert, 
     };
     const struct MHD_OptionItem options[] = {
         {MHD_OPTION_LISTEN_SOCKET, listen_fd, NULL},
-        {MHD_OPTION_CONNECTION_LIMIT, (intptr_t)config->max_connections, NULL},
+        {MHD_OPTION_CONNECTION_LIMIT, (intptr_t)http->agent->plan->connections, NULL},
         {MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY, NULL},
         {MHD_OPTION_NOTIFY_CONNECTION, (intptr_t)notify, http},
         {MHD_OPTION_NOTIFY_COMPLETED, (intptr_t)fby_http_completed, http},
@@ -229,8 +248,9 @@ fby_status fby_http_open(fby_agent *agent, int listen_fd, const char *cert, cons
     if (http == NULL)
         return fby_error(FBY_ENOMEM, "no memory for a server");
     http->agent = agent;
+    http->id_seed = (uint32_t)(agent->api->started_unix_s ^ ((uint64_t)getpid() << 20));
     http->expire_ns = UINT64_MAX;
-    fby_status status = take_memory(http, (uint32_t)agent->config->max_connections);
+    fby_status status = take_memory(http, agent->plan->connections);
     if (status == FBY_OK)
         status = fby_keys_open(agent->config, NULL, &http->keys);
     if (status == FBY_OK)

@@ -23,6 +23,8 @@ static void add_headers(const fby_connection *connection, struct MHD_Response *r
         MHD_add_response_header(response, "traceparent", connection->traceparent);
     if (connection->allow_origin != NULL) {
         MHD_add_response_header(response, "access-control-allow-origin", connection->allow_origin);
+        MHD_add_response_header(response, "access-control-expose-headers",
+                                "x-request-id, x-forebay-truncated, x-forebay-ignored");
         MHD_add_response_header(response, "vary", "origin");
     }
     if (connection->http->draining || connection->last)

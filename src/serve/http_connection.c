@@ -99,10 +99,12 @@ void fby_connection_drop_body(fby_connection *connection)
     fby_http *http = connection->http;
     if (connection->body == NULL)
         return;
-    if (connection->body_capacity == FBY_BODY_KEPT)
+    if (connection->body_capacity == FBY_BODY_KEPT) {
         http->bodies_unused[http->bodies_left++] = connection->body;
-    else
+    } else {
         fby_agent_give_own(http->agent, connection->body, connection->body_capacity);
+        http->body_bytes -= connection->body_capacity;
+    }
     connection->body = NULL;
     connection->body_size = connection->body_capacity = 0;
 }
@@ -119,9 +121,13 @@ static bool grow_body(fby_connection *connection, size_t wanted)
     }
     size_t capacity = fby_max_size(wanted, 2 * connection->body_capacity);
     capacity = fby_max_size(capacity, FBY_BODY_KEPT + 1);
+    /* Bodies that still come leave half of it to requests that are there. */
+    if (http->body_bytes + capacity > agent->plan->large_bytes / 2)
+        return false;
     char *body = fby_agent_take_own(agent, capacity);
     if (body == NULL)
         return false;
+    http->body_bytes += capacity;
     size_t size = connection->body_size;
     if (size > 0)
         memcpy(body, connection->body, size);

@@ -21,7 +21,8 @@ typedef struct fby_keys fby_keys;
 enum {
     FBY_BODY_KEPT = 64 << 10, /* buffers kept for bodies that come in parts */
     FBY_BODIES_KEPT = 32,
-    FBY_ID_SIZE = 64
+    FBY_ID_SIZE = 64,
+    FBY_SLOWEST = 256 << 10 /* bytes/s: who takes an answer so fast is not cut off */
 };
 
 typedef enum fby_phase {
@@ -44,6 +45,7 @@ struct fby_connection {
     uint64_t deadline_ns;    /* of the phase */
     uint64_t sending_ns;     /* when it began to */
     uint64_t answered_bytes; /* of this answer */
+    uint64_t asked_bytes;    /* of them, when the deadline was last put off */
 
     const fby_route *route;
     fby_dialect dialect;
@@ -76,7 +78,9 @@ struct fby_http {
     char *bodies_unused[FBY_BODIES_KEPT];
     uint32_t bodies_left;
     fby_keys *keys;
+    uint32_t id_seed; /* so that no two servers' requests have one id */
     uint64_t next_id;
+    size_t body_bytes; /* of bodies larger than the kept buffers */
 };
 
 /* ---- a connection ---- */

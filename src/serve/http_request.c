@@ -36,8 +36,8 @@ static void name_request(fby_connection *connection)
     copy_id(connection->traceparent, header(connection, "traceparent"));
     copy_id(connection->id, header(connection, "x-request-id"));
     if (connection->id[0] == '\0')
-        snprintf(connection->id, sizeof connection->id, "%x-%" PRIx64, http->agent->index,
-                 http->next_id++);
+        snprintf(connection->id, sizeof connection->id, "%08x-%x-%" PRIx64, http->id_seed,
+                 http->agent->index, http->next_id++);
 }
 
 static const char *allowed_origin(const fby_connection *connection)
@@ -59,6 +59,11 @@ static bool check_key(fby_connection *connection)
         key = bearer + 7;
     return fby_keys_find(connection->http->keys, key, &connection->key) ||
            fby_connection_refuse(connection, FBY_REFUSED_NO_KEY, "no valid API key was given");
+}
+
+static bool refuse_rate(fby_connection *connection)
+{
+    return fby_connection_refuse(connection, FBY_REFUSED_RATE, "this key has used up its rate");
 }
 
 static bool check_size(fby_connection *connection)
@@ -85,6 +90,14 @@ static bool check_draining(fby_connection *connection)
            fby_connection_refuse(connection, FBY_REFUSED_DRAINING, "the server is stopping");
 }
 
+/* Before the body is read: who has used up a rate costs no more than its header. */
+static bool check_rate(fby_connection *connection)
+{
+    return connection->route->kind != FBY_ROUTE_API ||
+           fby_keys_take_request(connection->http->keys, connection->key, fby_now_ns()) ||
+           refuse_rate(connection);
+}
+
 static bool is_preflight(const char *method)
 {
     return strcmp(method, MHD_HTTP_METHOD_OPTIONS) == 0;
@@ -98,7 +111,7 @@ static void begin_request(fby_connection *connection, const char *url, const cha
     connection->dialect = FBY_DIALECT_NATIVE;
     connection->route = NULL;
     connection->moved = connection->left = false;
-    connection->answered_bytes = 0;
+    connection->answered_bytes = connection->asked_bytes = 0;
     connection->key = NULL;
     connection->charged = 0;
     connection->last = false;
@@ -117,8 +130,8 @@ static void begin_request(fby_connection *connection, const char *url, const cha
         return;
     connection->dialect = connection->route->dialect;
     if (check_size(connection) && check_framing(connection) &&
-        (connection->route->open || check_key(connection)))
-        check_draining(connection);
+        (connection->route->open || check_key(connection)) && check_draining(connection))
+        check_rate(connection);
 }
 
 /* ---- the whole request is there ---- */
@@ -150,17 +163,15 @@ static void admit(fby_connection *connection, fby_arena *own)
     fby_agent_metrics *metrics = connection->http->agent->metrics;
 
     if (exchange->call.kind == FBY_CALL_AT_ONCE) {
-        if (!fby_keys_take(connection->http->keys, connection->key, 0, fby_now_ns()))
-            fby_connection_refuse(connection, FBY_REFUSED_RATE, "this key has used up its rate");
-        else
-            fby_exchange_answer_at_once(exchange, exchange->call.body, exchange->call.body_size);
+        fby_exchange_answer_at_once(exchange, exchange->call.body, exchange->call.body_size);
         return;
     }
     fby_counter_add(exchange->call.single ? &metrics->single : &metrics->batch, 1);
     if (!fby_exchange_admit(exchange, own))
         return;
     connection->charged = exchange->queued;
-    if (!fby_keys_take(connection->http->keys, connection->key, exchange->queued, fby_now_ns()))
+    if (!fby_keys_take_tokens(connection->http->keys, connection->key, exchange->queued,
+                              fby_now_ns()))
         fby_exchange_cancel(exchange, FBY_REFUSED_RATE, "this key has used up its rate");
 }
 
@@ -247,8 +258,13 @@ static bool is_whole(const fby_connection *connection, size_t size)
 static void take_part(fby_connection *connection, const char *part, size_t size)
 {
     if (fby_connection_refused(connection) || connection->route == NULL ||
-        connection->route->kind != FBY_ROUTE_API || connection->exchange.state != FBY_EXCHANGE_IDLE)
+        connection->route->kind != FBY_ROUTE_API ||
+        connection->exchange.state != FBY_EXCHANGE_IDLE) {
+        connection->received_bytes += size; /* of no use; but not without end */
+        if (connection->received_bytes > fby_connection_config(connection)->max_body_bytes)
+            fby_connection_cut_off(connection);
         return;
+    }
     if (is_whole(connection, size))
         take_request(connection, part, size);
     else

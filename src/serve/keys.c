@@ -94,22 +94,39 @@ static double counted(const struct rate *rate, uint64_t tokens)
     return (double)tokens < rate->tokens.rate ? (double)tokens : rate->tokens.rate;
 }
 
-bool fby_keys_take(fby_keys *keys, const fby_config_key *key, uint64_t tokens, uint64_t now_ns)
+static void refill_all(struct rate *rate, uint64_t now_ns)
 {
-    struct rate *rate = rate_of(keys, key);
-    if (rate == NULL)
-        return true;
     if (rate->filled_ns != 0) {
         double minutes = (double)(now_ns - rate->filled_ns) / 60e9;
         refill(&rate->requests, minutes);
         refill(&rate->tokens, minutes);
     }
     rate->filled_ns = now_ns;
-    double wanted = counted(rate, tokens);
+}
+
+bool fby_keys_take_request(fby_keys *keys, const fby_config_key *key, uint64_t now_ns)
+{
+    struct rate *rate = rate_of(keys, key);
+    if (rate == NULL)
+        return true;
+    refill_all(rate, now_ns);
     if ((rate->requests.rate > 0 && rate->requests.left < 1) ||
-        (rate->tokens.rate > 0 && rate->tokens.left < wanted))
+        (rate->tokens.rate > 0 && rate->tokens.left < 1))
         return false;
     rate->requests.left -= 1;
+    return true;
+}
+
+bool fby_keys_take_tokens(fby_keys *keys, const fby_config_key *key, uint64_t tokens,
+                          uint64_t now_ns)
+{
+    struct rate *rate = rate_of(keys, key);
+    if (rate == NULL)
+        return true;
+    refill_all(rate, now_ns);
+    double wanted = counted(rate, tokens);
+    if (rate->tokens.rate > 0 && rate->tokens.left < wanted)
+        return false;
     rate->tokens.left -= wanted;
     return true;
 }

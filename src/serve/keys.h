@@ -24,10 +24,12 @@ void fby_keys_close(fby_keys *keys);
 /* Whether `secret` (NULL: none was given) may ask, and its key; NULL where none is asked for. */
 bool fby_keys_find(const fby_keys *keys, const char *secret, const fby_config_key **key);
 
-/* Counts a request of so many tokens at monotonic `now_ns`; false: the key's rate is used up. A
- * request larger than a minute's tokens passes when the bucket is full. A key that is not among
- * these, as the configuration has changed since it was found, has no limit. */
-bool fby_keys_take(fby_keys *keys, const fby_config_key *key, uint64_t tokens, uint64_t now_ns);
+/* Counts a request, or its tokens, at monotonic `now_ns`; false: the key's rate is used up, by
+ * requests or tokens. Tokens beyond a minute's pass when the bucket is full. A key that is not
+ * among these, as the configuration has changed since it was found, has no limit. */
+bool fby_keys_take_request(fby_keys *keys, const fby_config_key *key, uint64_t now_ns);
+bool fby_keys_take_tokens(fby_keys *keys, const fby_config_key *key, uint64_t tokens,
+                          uint64_t now_ns);
 
 /* A request that was counted with `taken` tokens had only so many. */
 void fby_keys_correct(fby_keys *keys, const fby_config_key *key, uint64_t taken, uint64_t tokens);

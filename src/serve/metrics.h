@@ -52,7 +52,7 @@ typedef struct fby_agent_metrics {
     fby_counter texts, tokens, truncated_texts;
     fby_counter hang_ups;        /* clients gone before their answer */
     fby_counter cancelled_texts; /* dropped before a worker took them */
-    fby_counter slow_reads;      /* connections cut off while sending */
+    fby_counter slow_reads;      /* connections cut off as too slow, either way */
     fby_counter slow_writes;     /* answers moved out of the pool */
     fby_counter connections_opened, connections_closed;
     fby_counter received_bytes, sent_bytes; /* bodies */

@@ -23,7 +23,7 @@ static const struct series agent_series[] = {
     {"forebay_large_requests_total", "counter", "Requests that took memory of their own",
      AGENT(large_requests)},
     {"forebay_hang_ups_total", "counter", "Clients gone before their answer", AGENT(hang_ups)},
-    {"forebay_slow_reads_total", "counter", "Connections cut off while they sent",
+    {"forebay_slow_reads_total", "counter", "Connections cut off as they sent or took too slowly",
      AGENT(slow_reads)},
     {"forebay_slow_writes_total", "counter", "Answers moved out of the pool for a slow client",
      AGENT(slow_writes)},

@@ -53,13 +53,14 @@ fby_serve_plan fby_serve_plan_make(const fby_serve_config *config, const fby_ser
         .batch_tokens = batch,
         .long_slots = LONG_SLOTS,
         .ready_bytes = fby_min_size(large / 8, ready_most),
+        .connections = (uint32_t)fby_max_size(config->max_connections / agents, 1),
         .pool_bytes = pool / agents,
         .large_bytes = large / agents,
         /* One batch a worker is computed while the next one waits. */
         .ahead_tokens = fby_max_size(2 * batch * workers / agents, 1),
         .max_queued = config->max_queued_tokens / agents,
-        /* Each text in the long lane has an event in the main one too. config_finish.c sees to it
-         * that there is one for each agent. */
+        /* Half of the lanes' slots: copies that lag and LOOKs have the others. config_finish.c sees
+         * to it that there is one for each agent. */
         .max_events = power_below(config->ring_slots / 2 / agents),
         .max_long = (uint32_t)fby_max_size(LONG_SLOTS / agents, 1),
     };

@@ -22,6 +22,7 @@ typedef struct fby_serve_plan {
     size_t ready_bytes;  /* of all agents' large_bytes: there from the start */
 
     /* Of each agent. */
+    uint32_t connections;  /* open at once */
     size_t pool_bytes;     /* its ring pool */
     size_t large_bytes;    /* large requests, and answers that wait for a slow client */
     uint64_t ahead_tokens; /* published before the workers have done what came before */

@@ -2,6 +2,7 @@
 #include "serve/server.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,8 @@
 #include "serve/listen.h"
 #include "serve/log.h"
 #include "serve/notify.h"
+
+enum { STUCK_S = 30 }; /* what an agent has for a batch that cannot be broken off */
 
 struct server {
     const fby_serve_config *config; /* what it was started with */
@@ -37,7 +40,16 @@ struct server {
     _Atomic int state; /* fby_server_state; the admin's thread reads it */
     char *cert, *key;
     uint16_t port;
+    int uds; /* the first agent's listening socket, if that is a Unix socket */
 };
+
+/* By a signal that has not been taken yet. */
+static bool told_to_end(void)
+{
+    sigset_t pending;
+    return sigpending(&pending) == 0 &&
+           (sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1);
+}
 
 /* ---- models ---- */
 
@@ -78,7 +90,9 @@ static fby_status open_models(struct server *server)
     if (server->served == NULL)
         return fby_error(FBY_ENOMEM, "no memory for models");
     for (uint32_t i = 0; i < config->model_count; i++) {
-        fby_status status = open_model(config, &config->models[i], &server->served[i]);
+        fby_status status = told_to_end()
+                                ? fby_error(FBY_ECANCELED, "told to end")
+                                : open_model(config, &config->models[i], &server->served[i]);
         if (status != FBY_OK)
             return status;
         server->api.served_count++;
@@ -103,7 +117,7 @@ static void describe(struct server *server)
     fby_api *api = &server->api;
     api->limits = (fby_api_limits){
         .max_texts = config->max_texts,
-        .max_text_bytes = config->max_body_bytes,
+        .max_text_bytes = SIZE_MAX, /* a body is limited */
         .max_tokens = (uint32_t)config->max_tokens,
         .max_client_batch = config->max_client_batch,
     };
@@ -111,7 +125,7 @@ static void describe(struct server *server)
     api->token_ids_accepted = config->accept_token_ids;
     api->truncates = config->truncate;
     api->started_unix_s = (uint64_t)time(NULL);
-    api->max_concurrent_requests = (uint32_t)config->max_connections;
+    api->max_concurrent_requests = server->plan.connections * (uint32_t)config->agents;
     api->max_batch_tokens = (uint32_t)server->plan.batch_tokens;
     api->workers = server->plan.workers;
 }
@@ -286,8 +300,16 @@ static fby_status init_agent(struct server *server, fby_agent *agent, uint8_t in
 static fby_status listen_for(struct server *server, fby_agent *agent)
 {
     const fby_serve_config *config = server->config;
-    if (config->uds_path != NULL)
-        return fby_listen_unix(config->uds_path, &agent->listen_fd);
+    if (config->uds_path != NULL && agent->index > 0) { /* all accept from the first one's */
+        agent->listen_fd = fcntl(server->uds, F_DUPFD_CLOEXEC, 0);
+        return agent->listen_fd >= 0 ? FBY_OK
+                                     : fby_error_errno(FBY_EIO, errno, "%s", config->uds_path);
+    }
+    if (config->uds_path != NULL) {
+        fby_status status = fby_listen_unix(config->uds_path, &agent->listen_fd);
+        server->uds = agent->listen_fd;
+        return status;
+    }
     uint16_t port = server->port != 0 ? server->port : (uint16_t)config->port;
     return fby_listen_tcp(config->host, port, config->agents > 1, &server->port, &agent->listen_fd);
 }
@@ -344,11 +366,25 @@ static bool all_ended(const struct server *server)
     return true;
 }
 
+/* A batch that runs is waited for, an agent that is stuck is not. */
+static void leave_if_stuck(const struct server *server)
+{
+    const struct timespec step = {.tv_nsec = 10000000};
+    uint64_t end_ns = fby_now_ns() + STUCK_S * 1000000000u;
+    while (!all_ended(server) && fby_now_ns() < end_ns)
+        nanosleep(&step, NULL);
+    if (all_ended(server))
+        return;
+    fby_log_say(FBY_LOG_ERROR, "an agent is stuck: leaving without it");
+    _exit(1);
+}
+
 static void stop(struct server *server)
 {
     for (uint32_t i = 0; i < server->agent_count; i++)
         if (server->agents[i].started)
             fby_agent_stop(&server->agents[i]);
+    leave_if_stuck(server);
     for (uint32_t i = 0; i < server->agent_count; i++)
         if (server->agents[i].started)
             pthread_join(server->agents[i].thread, NULL);
@@ -500,9 +536,10 @@ int fby_serve_run(const fby_serve_config *config)
     fby_log_open(STDERR_FILENO, config->log_format, (fby_log_level)config->log_level);
     fby_status status = start(&server);
     if (status != FBY_OK) {
-        fby_log(FBY_LOG_ERROR, "did not start", fby_log_text("reason", fby_last_error()));
+        if (status != FBY_ECANCELED)
+            fby_log(FBY_LOG_ERROR, "did not start", fby_log_text("reason", fby_last_error()));
         stop(&server);
-        return 1;
+        return status == FBY_ECANCELED ? 0 : 1;
     }
     check_memory(&server);
     if (wait_until_warm(&server, &set)) {

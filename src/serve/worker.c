@@ -113,12 +113,25 @@ static bool dropped(const fby_event *event)
     return atomic_load_explicit(&event->exchange->cancelled, memory_order_relaxed);
 }
 
+static void count(fby_worker_metrics *metrics, uint32_t texts, uint32_t tokens, fby_status status)
+{
+    bool cancelled = status == FBY_ECANCELED;
+    fby_counter_add(&metrics->batches, 1);
+    fby_counter_add(&metrics->texts, texts);
+    fby_counter_add(&metrics->tokens, tokens);
+    fby_counter_add(&metrics->cancelled_texts, cancelled ? texts : 0);
+    fby_counter_add(&metrics->failures, status != FBY_OK && !cancelled ? texts : 0);
+    fby_size_observe(&metrics->batch_texts, texts);
+    fby_size_observe(&metrics->batch_tokens, tokens);
+}
+
 static void run_rows(fby_worker *worker, const fby_event *event, uint64_t claimed_ns)
 {
     fby_crew *crew = worker->crew;
     fby_status status =
         fby_encoder_run_rows(crew->served[event->served].encoder, event->ids, event->tokens,
                              worker->scratch, event->out, &event->exchange->cancelled);
+    count(worker->metrics, 1, event->tokens, status);
     complete(crew, event, status, claimed_ns, fby_now_ns());
 }
 
@@ -130,15 +143,14 @@ static void run_tokenize(fby_worker *worker, const fby_event *event, uint64_t cl
     complete(worker->crew, event, status, claimed_ns, fby_now_ns());
 }
 
-/* The `count` chosen events, all of one model, as one batch. */
-static void run_batch(fby_worker *worker, uint32_t count, uint64_t claimed_ns)
+/* The `chosen` events, all of one model, as one batch. */
+static void run_batch(fby_worker *worker, uint32_t chosen, uint64_t claimed_ns)
 {
     fby_crew *crew = worker->crew;
-    fby_worker_metrics *metrics = worker->metrics;
     const fby_encoder *encoder = crew->served[worker->chosen[0]->served].encoder;
 
     worker->starts[0] = 0;
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < chosen; i++) {
         const fby_event *event = worker->chosen[i];
         fby_assert(event->tokens <= worker->budget - worker->starts[i]);
         memcpy(worker->ids + worker->starts[i], event->ids, event->tokens * sizeof(uint32_t));
@@ -147,16 +159,11 @@ static void run_batch(fby_worker *worker, uint32_t count, uint64_t claimed_ns)
     }
     /* Between layers a batch of several texts stops for none of them. */
     fby_status status = fby_encoder_run(
-        encoder, worker->ids, worker->starts, count, worker->scratch, worker->vectors,
-        count == 1 ? &worker->chosen[0]->exchange->cancelled : NULL);
+        encoder, worker->ids, worker->starts, chosen, worker->scratch, worker->vectors,
+        chosen == 1 ? &worker->chosen[0]->exchange->cancelled : NULL);
     uint64_t done_ns = fby_now_ns();
-    fby_counter_add(&metrics->batches, 1);
-    fby_counter_add(&metrics->texts, count);
-    fby_counter_add(&metrics->tokens, worker->starts[count]);
-    fby_counter_add(&metrics->failures, status != FBY_OK && status != FBY_ECANCELED ? count : 0);
-    fby_size_observe(&metrics->batch_texts, count);
-    fby_size_observe(&metrics->batch_tokens, worker->starts[count]);
-    for (uint32_t i = 0; i < count; i++)
+    count(worker->metrics, chosen, worker->starts[chosen], status);
+    for (uint32_t i = 0; i < chosen; i++)
         complete(crew, worker->chosen[i], status, claimed_ns, done_ns);
 }
 

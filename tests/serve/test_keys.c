@@ -30,7 +30,7 @@ static void where_no_key_is_configured_everybody_may(void **state)
     assert_null(key);
     assert_true(fby_keys_find(keys, "anything", &key));
     for (int i = 0; i < 100; i++)
-        assert_true(fby_keys_take(keys, key, 1000000, 1));
+        assert_true(fby_keys_take_tokens(keys, key, 1000000, 1));
     fby_keys_correct(keys, key, 1000000, 1);
     fby_keys_close(keys);
 }
@@ -52,14 +52,15 @@ static void a_bucket_holds_a_minute_and_fills_with_time(void **state)
     (void)state;
     fby_keys *keys = opened(&config, NULL);
     uint64_t now_ns = second_ns;
-    assert_true(fby_keys_take(keys, &two[0], 600, now_ns));
-    assert_false(fby_keys_take(keys, &two[0], 1, now_ns));
-    now_ns += 10 * second_ns; /* a sixth of a minute */
-    assert_false(fby_keys_take(keys, &two[0], 101, now_ns));
-    assert_true(fby_keys_take(keys, &two[0], 99, now_ns));
+    assert_true(fby_keys_take_tokens(keys, &two[0], 600, now_ns));
+    assert_false(fby_keys_take_tokens(keys, &two[0], 1, now_ns));
+    assert_false(fby_keys_take_request(keys, &two[0], now_ns)); /* not even that */
+    now_ns += 10 * second_ns;                                   /* a sixth of a minute */
+    assert_false(fby_keys_take_tokens(keys, &two[0], 101, now_ns));
+    assert_true(fby_keys_take_tokens(keys, &two[0], 99, now_ns));
     now_ns += 3600 * second_ns;
-    assert_true(fby_keys_take(keys, &two[0], 1000000, now_ns)); /* full: passes, once */
-    assert_false(fby_keys_take(keys, &two[0], 1, now_ns));
+    assert_true(fby_keys_take_tokens(keys, &two[0], 1000000, now_ns)); /* full: passes, once */
+    assert_false(fby_keys_take_tokens(keys, &two[0], 1, now_ns));
     fby_keys_close(keys);
 }
 
@@ -67,9 +68,9 @@ static void requests_have_a_rate_of_their_own(void **state)
 {
     (void)state;
     fby_keys *keys = opened(&config, NULL);
-    assert_true(fby_keys_take(keys, &two[1], 1000000, second_ns));
-    assert_true(fby_keys_take(keys, &two[1], 1000000, second_ns));
-    assert_false(fby_keys_take(keys, &two[1], 0, second_ns));
+    assert_true(fby_keys_take_request(keys, &two[1], second_ns));
+    assert_true(fby_keys_take_request(keys, &two[1], second_ns));
+    assert_false(fby_keys_take_request(keys, &two[1], second_ns));
     fby_keys_close(keys);
 }
 
@@ -77,13 +78,13 @@ static void what_a_request_did_not_have_is_given_back(void **state)
 {
     (void)state;
     fby_keys *keys = opened(&config, NULL);
-    assert_true(fby_keys_take(keys, &two[0], 500, second_ns));
+    assert_true(fby_keys_take_tokens(keys, &two[0], 500, second_ns));
     fby_keys_correct(keys, &two[0], 500, 100);
-    assert_false(fby_keys_take(keys, &two[0], 501, second_ns));
-    assert_true(fby_keys_take(keys, &two[0], 499, second_ns));
+    assert_false(fby_keys_take_tokens(keys, &two[0], 501, second_ns));
+    assert_true(fby_keys_take_tokens(keys, &two[0], 499, second_ns));
     fby_keys_correct(keys, &two[0], 100000, 0); /* never more than a minute's */
-    assert_false(fby_keys_take(keys, &two[0], 601, second_ns) &&
-                 fby_keys_take(keys, &two[0], 1, second_ns));
+    assert_false(fby_keys_take_tokens(keys, &two[0], 601, second_ns) &&
+                 fby_keys_take_tokens(keys, &two[0], 1, second_ns));
     fby_keys_close(keys);
 }
 
@@ -95,17 +96,18 @@ static void a_new_configuration_fills_no_bucket(void **state)
                              {.secret = third, .tokens_per_minute = 10}};
     const fby_serve_config later = {.keys = next, .key_count = 3, .agents = 1};
     fby_keys *before = opened(&config, NULL);
-    assert_true(fby_keys_take(before, &two[0], 550, second_ns));
-    assert_true(fby_keys_take(before, &two[1], 1, second_ns));
+    assert_true(fby_keys_take_tokens(before, &two[0], 550, second_ns));
+    assert_true(fby_keys_take_request(before, &two[1], second_ns));
 
     fby_keys *keys = opened(&later, before);
     fby_keys_close(before);
-    assert_false(fby_keys_take(keys, &next[1], 51, second_ns));
-    assert_true(fby_keys_take(keys, &next[1], 49, second_ns));
-    assert_true(fby_keys_take(keys, &next[0], 1, second_ns));
-    assert_false(fby_keys_take(keys, &next[0], 1, second_ns));
-    assert_true(fby_keys_take(keys, &next[2], 10, second_ns));
-    assert_true(fby_keys_take(keys, &two[0], 5000, second_ns)); /* found before: none of these */
+    assert_false(fby_keys_take_tokens(keys, &next[1], 51, second_ns));
+    assert_true(fby_keys_take_tokens(keys, &next[1], 49, second_ns));
+    assert_true(fby_keys_take_request(keys, &next[0], second_ns));
+    assert_false(fby_keys_take_request(keys, &next[0], second_ns));
+    assert_true(fby_keys_take_tokens(keys, &next[2], 10, second_ns));
+    assert_true(
+        fby_keys_take_tokens(keys, &two[0], 5000, second_ns)); /* found before: none of these */
     fby_keys_close(keys);
 }
 
@@ -115,10 +117,10 @@ static void agents_share_a_rate(void **state)
     fby_serve_config four = config;
     four.agents = 4;
     fby_keys *keys = opened(&four, NULL);
-    assert_true(fby_keys_take(keys, &two[0], 150, second_ns));
-    assert_false(fby_keys_take(keys, &two[0], 1, second_ns));
-    assert_true(fby_keys_take(keys, &two[1], 1, second_ns)); /* half a request: at least one */
-    assert_false(fby_keys_take(keys, &two[1], 1, second_ns));
+    assert_true(fby_keys_take_tokens(keys, &two[0], 150, second_ns));
+    assert_false(fby_keys_take_tokens(keys, &two[0], 1, second_ns));
+    assert_true(fby_keys_take_request(keys, &two[1], second_ns)); /* half a request: at least one */
+    assert_false(fby_keys_take_request(keys, &two[1], second_ns));
     fby_keys_close(keys);
 }
 

@@ -340,7 +340,7 @@ static void clients_of_every_kind_get_the_librarys_bits(void **state)
 static void texts_of_the_long_lane_get_the_librarys_bits(void **state)
 {
     (void)state;
-    start(6, 1); /* about every second text is long */
+    start(6, 3); /* about every second text is long; agents share the lanes */
     run_clients();
     stop();
 }

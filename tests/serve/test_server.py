@@ -146,6 +146,18 @@ class Http(ServerTest):
             pass
         self.assertEqual(self.client.answer().status, 413)
 
+    def test_a_body_that_nobody_wants_is_not_read_without_end(self):
+        for path in ("/no/such/path", "/v1/embeddings"):  # unknown; not a body that can be read
+            client = self.connect(self.server)
+            client.send(request("POST", path, b"", transfer_encoding="chunked", content_type="x"))
+            chunk = b"10000\r\n" + b"[" * 0x10000 + b"\r\n"
+
+            def ends():
+                for _ in range(10000):
+                    client.send(chunk)
+
+            self.assertRaises((Gone, OSError), ends)
+
     def test_a_page_of_an_allowed_origin_may_call(self):
         answer = self.client.ask("OPTIONS", "/v1/embeddings", origin="https://example.org",
                                  access_control_request_method="POST",
@@ -270,6 +282,34 @@ class Keys(ServerTest):
         self.assertEqual([status("fast") for _ in range(3)], [200, 200, 200])
 
 
+class Agents(ServerTest):
+    """Several of them, and such as never sleep."""
+
+    def check(self, server):
+        some = texts(300, 10)
+        expected = library_vectors(some, self.tiny)
+        clients = [self.connect(server) for _ in range(12)]  # more than one is met by each agent
+        for client in clients:
+            client.send(request("POST", "/v1/embeddings",
+                                {"input": some, "encoding_format": "base64"}))
+        for client in clients:
+            self.assertEqual(client.answer().vectors(), expected)
+        for i, client in enumerate(clients):
+            self.assertEqual(client.embed(some[i]).vectors(), [expected[i]])
+        self.assertEqual(server.stop(), 0)
+
+    def test_three_agents_share_a_port(self):
+        self.check(self.serve("--agents", "3", "--threads", "2"))
+
+    def test_three_agents_share_a_unix_socket(self):
+        path = self.dir / "agents.sock"
+        self.check(self.serve("--agents", "3", "--threads", "2", uds=path))
+        self.assertFalse(path.exists())
+
+    def test_threads_that_never_sleep(self):
+        self.check(self.serve("--wait", "spin", "--threads", "1"))
+
+
 class Lists(ServerTest):
     """Answers that are large, streamed, or both."""
 
@@ -381,6 +421,41 @@ class Busy(ServerTest):
         self.assertEqual(server.process.wait(timeout=60), 0)
         with self.assertRaises(ConnectionRefusedError):
             self.connect(server)
+
+    def test_the_grace_time_ends_and_a_second_signal_ends_it_at_once(self):
+        for grace, signals in (("1", 1), ("60000", 2)):
+            server = self.serve(*self.words, "--grace-ms", grace, model=REAL_MODEL)
+            client = self.connect(server)
+            client.send(request("POST", "/v1/embeddings", {"input": self.long * 40}))
+            self.in_flight(server, 1)
+            server.process.send_signal(signal.SIGTERM)
+            wait_for(lambda: any("stopping" in line for line in server.said), "the first is taken")
+            if signals == 2:
+                server.process.send_signal(signal.SIGTERM)
+            self.assertEqual((lambda a: (a.status, a.code()))(client.answer()),
+                             (503, "shutting_down"))
+            self.assertEqual(server.process.wait(timeout=60), 0)
+
+    def test_sighup_brings_keys_and_limits_and_keeps_what_is_wrong_away(self):
+        config = self.dir / "live.yaml"
+        config.write_text("api_key: [first-secret-000]\nmax_body_bytes: 2000\n")
+        server = self.serve("--config", config)
+        client = self.connect(server)
+
+        def status(key, size=10):
+            return client.ask("POST", "/v1/embeddings", {"input": "x" * size},
+                              x_api_key=key).status
+
+        self.assertEqual([status("first-secret-000"), status("other-secret-000")], [200, 401])
+        for text, expected in (("api_key: [other-secret-000]\nmax_body_bytes: 9000\n", [401, 200]),
+                               ("api_key: [third-secret-000]\nmax_body_bytes: much\n", [401, 200])):
+            config.write_text(text)
+            before = len(server.said)
+            server.process.send_signal(signal.SIGHUP)
+            wait_for(lambda: any("configuration" in line for line in server.said[before:]), "a word")
+            wait_for(lambda: [status("first-secret-000"), status("other-secret-000")] == expected,
+                     "the keys")
+        self.assertEqual(status("other-secret-000", 8000), 200)
 
     def test_sigterm_ends_an_idle_server(self):
         server = self.serve()
