@@ -9,8 +9,8 @@
  *
  *     FBY_FAULT=stuck      recv of a POST, once armed, does not return before the next signal
  *
- * Each fault is a line on stderr. send stands for all by which an answer leaves; malloc for calloc
- * and realloc too.
+ * Each signal and each fault is a line on stderr. send stands for all by which an answer leaves;
+ * malloc for calloc and realloc too.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -35,7 +35,9 @@ static atomic_long until; /* calls until one fails; 0: none will */
 static void arm(int number)
 {
     (void)number;
+    static const char said[] = "armed\n";
     atomic_store(&until, atomic_fetch_add(&armed, 1) + 1);
+    (void)!write(STDERR_FILENO, said, sizeof said - 1);
 }
 
 __attribute__((constructor)) static void set_up(void)

@@ -96,6 +96,7 @@ class Faults(unittest.TestCase):
 
         self.assertEqual(probe("/health").status, 200)
         server.process.send_signal(signal.SIGUSR1)
+        wait_for(lambda: "armed\n" in server.said, "an armed fault")
         with Client(server) as client:
             client.send(request("POST", "/v1/embeddings", {"input": TEXTS[0]}))
             wait_for(lambda: probe("/live").status == 503, "a stuck agent")
