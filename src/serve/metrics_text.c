@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "memory/heap_pool/series.h"
 #include "serve/log.h"
 
 /* A number that all agents, or all workers, have: summed, or one sample each. */
@@ -239,6 +240,23 @@ static void put_process(const fby_metrics *metrics, fby_metrics_out *out)
                "Log lines that could not be written", fby_log_dropped());
 }
 
+static void put_heap_sample(void *context, const fby_heap_sample *sample)
+{
+    fby_metrics_out *out = context;
+    bool labelled = sample->label[0] != '\0';
+    if (sample->first)
+        fby_metrics_head(out, sample->name, sample->type, sample->help);
+    fby_metrics_line(out, "%s%s%s%s %s\n", sample->name, labelled ? "{" : "", sample->label,
+                     labelled ? "}" : "", sample->value);
+}
+
+static void put_heap_pool(const fby_metrics *metrics, fby_metrics_out *out)
+{
+    fby_heap_pool_stats stats = {.struct_size = sizeof stats};
+    if (metrics->heap_pool != NULL && fby_heap_pool_get_stats(metrics->heap_pool, &stats) == FBY_OK)
+        fby_heap_series_each(&stats, put_heap_sample, out);
+}
+
 size_t fby_metrics_text(const fby_metrics *metrics, char *text, size_t size)
 {
     fby_metrics_out out = {.out = text, .size = size};
@@ -249,6 +267,7 @@ size_t fby_metrics_text(const fby_metrics *metrics, char *text, size_t size)
     put_workers(metrics, &out);
     put_histograms(metrics, &out);
     put_process(metrics, &out);
+    put_heap_pool(metrics, &out);
     if (fby_metrics_config(metrics)->metrics_compat == FBY_METRICS_TEI)
         fby_metrics_tei(metrics, &out);
     return out.whole;

@@ -251,6 +251,7 @@ static fby_status make_heap_pool(struct server *server)
     fby_heap_pool_options options = FBY_HEAP_POOL_OPTIONS_INIT;
     options.parts = parts;
     options.part_count = workers + 1;
+    options.trace_file = getenv("FBY_HEAP_TRACE");
     fby_status status = fby_heap_pool_create(&options, &server->heap_pool);
     free(parts);
     return status;

@@ -21,9 +21,10 @@ typedef struct pool_series {
     kind kind;
 } pool_series;
 
-/* A number of a heap's, at `offset` of fby_heap_stats; the pool's `all` has it without a label. */
+/* A number of a heap's, at `offset` of fby_heap_stats, as the pool's `all` has it and as each heap
+ * has: two names, so that a sum over either is a sum. */
 typedef struct heap_series {
-    const char *name, *type, *help;
+    const char *name, *heap_name, *type, *help;
     size_t offset;
 } heap_series;
 
@@ -52,24 +53,25 @@ static const pool_series of_pool[] = {
 };
 
 #define OF_HEAP(field) offsetof(fby_heap_stats, field)
+#define BOTH(name)     PREFIX name, PREFIX "heap_" name
 static const heap_series of_heap[] = {
-    {PREFIX "acquired_total", "counter", "Blocks acquired", OF_HEAP(acquired)},
-    {PREFIX "released_total", "counter", "Blocks released", OF_HEAP(released)},
-    {PREFIX "acquired_bytes_total", "counter", "Bytes acquired", OF_HEAP(acquired_bytes)},
-    {PREFIX "busy_total", "counter", "Times that another thread was in a heap", OF_HEAP(busy)},
-    {PREFIX "lock_waits_total", "counter", "Times that a call waited for a heap",
+    {BOTH("acquired_total"), "counter", "Blocks acquired", OF_HEAP(acquired)},
+    {BOTH("released_total"), "counter", "Blocks released", OF_HEAP(released)},
+    {BOTH("acquired_bytes_total"), "counter", "Bytes acquired", OF_HEAP(acquired_bytes)},
+    {BOTH("busy_total"), "counter", "Times that another thread was in a heap", OF_HEAP(busy)},
+    {BOTH("lock_waits_total"), "counter", "Times that a call waited for a heap",
      OF_HEAP(lock_waits)},
-    {PREFIX "moved_total", "counter", "Blocks moved by compaction", OF_HEAP(moved)},
-    {PREFIX "moved_bytes_total", "counter", "Bytes moved by compaction", OF_HEAP(moved_bytes)},
-    {PREFIX "active", "gauge", "Blocks now", OF_HEAP(active)},
-    {PREFIX "active_bytes", "gauge", "Bytes asked for by the blocks now", OF_HEAP(active_bytes)},
-    {PREFIX "used_bytes", "gauge", "Bytes that blocks take up", OF_HEAP(used_bytes)},
-    {PREFIX "peak_used_bytes", "gauge", "The most that blocks took up", OF_HEAP(peak_used_bytes)},
-    {PREFIX "capacity_bytes", "gauge", "Bytes of the heaps", OF_HEAP(capacity_bytes)},
-    {PREFIX "largest_free_bytes", "gauge", "Largest free block", OF_HEAP(largest_free_bytes)},
-    {PREFIX "largest_bytes", "gauge", "Largest block acquired", OF_HEAP(largest_bytes)},
+    {BOTH("moved_total"), "counter", "Blocks moved by compaction", OF_HEAP(moved)},
+    {BOTH("moved_bytes_total"), "counter", "Bytes moved by compaction", OF_HEAP(moved_bytes)},
+    {BOTH("active"), "gauge", "Blocks now", OF_HEAP(active)},
+    {BOTH("active_bytes"), "gauge", "Bytes asked for by the blocks now", OF_HEAP(active_bytes)},
+    {BOTH("used_bytes"), "gauge", "Bytes that blocks take up", OF_HEAP(used_bytes)},
+    {BOTH("peak_used_bytes"), "gauge", "The most that blocks took up", OF_HEAP(peak_used_bytes)},
+    {BOTH("capacity_bytes"), "gauge", "Bytes of the heaps", OF_HEAP(capacity_bytes)},
+    {BOTH("largest_free_bytes"), "gauge", "Largest free block", OF_HEAP(largest_free_bytes)},
+    {BOTH("largest_bytes"), "gauge", "Largest block acquired", OF_HEAP(largest_bytes)},
 };
-static const heap_series by_warmup = {PREFIX "acquired_by_warmup_total", "counter",
+static const heap_series by_warmup = {PREFIX "acquired_by_warmup_total", NULL, "counter",
                                       "Blocks by the smallest warm-up size that holds them", 0};
 
 enum {
@@ -136,13 +138,14 @@ static void write_heap_series(const writer *out, const fby_heap_pool_stats *stat
     fby_heap_sample sample = sample_of(one->name, one->type, one->help, true);
     say_word(&sample, word_at(&stats->all, one->offset));
     out->call(out->context, &sample);
-    sample.first = false;
+    sample.name = one->heap_name;
     for (uint32_t i = 0; i < FBY_HEAP_HEAPS_MAX; i++) {
         if (!stats->heaps[i].present)
             continue;
         snprintf(sample.label, sizeof sample.label, "heap=\"%u\"", i);
         say_word(&sample, word_at(&stats->heaps[i], one->offset));
         out->call(out->context, &sample);
+        sample.first = false;
     }
 }
 
@@ -239,7 +242,7 @@ static void store(const line *one, kind as, void *at)
 static void store_heap(const line *one, const heap_series *series, fby_heap_pool_stats *stats)
 {
     fby_heap_stats *heap = &stats->all;
-    if (one->label != NULL) {
+    if (is_named(one, series->heap_name)) {
         uint64_t at = label_number(one, "heap=\"");
         if (at >= FBY_HEAP_HEAPS_MAX)
             return;
@@ -269,7 +272,7 @@ static bool store_line(const line *one, fby_heap_pool_stats *stats)
             return true;
         }
     for (size_t i = 0; i < OF_HEAP_COUNT; i++)
-        if (is_named(one, of_heap[i].name)) {
+        if (is_named(one, of_heap[i].name) || is_named(one, of_heap[i].heap_name)) {
             store_heap(one, &of_heap[i], stats);
             return true;
         }

@@ -4,7 +4,7 @@
  * them. One table for writing and reading.
  *
  *     forebay_heap_pool_fallback_total 3
- *     forebay_heap_pool_used_bytes{heap="0"} 4096
+ *     forebay_heap_pool_heap_used_bytes{heap="0"} 4096
  *     forebay_heap_pool_acquired_by_warmup_total{bytes="33554432"} 12
  *
  * Threads: any.
