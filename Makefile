@@ -88,6 +88,10 @@ bench-alloc: everything deps-bench ## the allocator beside glibc, jemalloc, tcma
 bench-ring: everything deps-bench ## ring pools beside bare cursors (BENCH_ARGS="--largest 64M")
 	@$(PYTHON) bench/ring_pool.py $(BUILD)/forebay $(BENCH_ARGS)
 
+.PHONY: bench-heap
+bench-heap: bench-texts ## heap pools beside mmap and the device's allocation (BENCH_ARGS="--only mixed raw")
+	@$(PYTHON) bench/heap.py $(BUILD)/forebay $(BENCH_ARGS)
+
 bench-serve: bench-texts ## the server under load beside the library (BENCH_ARGS="--rows throughput,tail")
 	@$(PYTHON) bench/serve.py $(BUILD)/forebay $(BENCH_ARGS)
 
