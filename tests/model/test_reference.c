@@ -21,6 +21,7 @@ static const struct {
                   {FBY_PRECISION_BF16, 0.9999, 0.9999},
                   {FBY_PRECISION_INT8, 0.998, 0.9995}};
 enum { PRECISIONS = sizeof precisions / sizeof precisions[0] };
+static int chosen;
 
 typedef struct reference {
     size_t count, dim;
@@ -172,16 +173,23 @@ static void every_text_has_the_vector_that_sentence_transformers_gives(void **st
     const char *dir = getenv("FBY_TEST_MODEL");
     assert_non_null(dir);
     assert_true(ref.count >= 300);
-    for (int p = 0; p < PRECISIONS; p++)
-        for (int isa = 0; isa < FBY_ISA_COUNT; isa++)
-            if (fby_isa_available((fby_isa)isa) &&
-                strcmp(products_of(precisions[p].precision, (fby_isa)isa),
-                       fby_isa_name((fby_isa)isa)) == 0)
-                check(dir, p, (fby_isa)isa);
+    for (int isa = 0; isa < FBY_ISA_COUNT; isa++)
+        if (fby_isa_available((fby_isa)isa) &&
+            strcmp(products_of(precisions[chosen].precision, (fby_isa)isa),
+                   fby_isa_name((fby_isa)isa)) == 0)
+            check(dir, chosen, (fby_isa)isa);
 }
 
-int main(void)
+/* The precision is an argument: each is a test of its own, so that they run side by side. */
+int main(int count, char **words)
 {
+    for (; chosen < PRECISIONS; chosen++)
+        if (count == 2 && strcmp(words[1], fby_precision_name(precisions[chosen].precision)) == 0)
+            break;
+    if (chosen == PRECISIONS) {
+        fprintf(stderr, "usage: test_model_reference f32|bf16|int8\n");
+        return 2;
+    }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_text_has_the_vector_that_sentence_transformers_gives),
     };

@@ -263,26 +263,35 @@ static void product(const fby_linear *linear, fby_activation activation, const c
  */
 FBY_INLINE void range_of(const float *x, const uint16_t *rest, uint32_t k, float *low, float *high)
 {
-    __m512i most[2], least[2];
+    __m512i most[4], least[4], value[4];
+    uint64_t counts;
     FBY_UNROLL
-    for (uint32_t i = 0; i < 2; i++)
+    for (uint32_t i = 0; i < 4; i++)
         most[i] = least[i] = _mm512_setzero_si512();
     uint32_t j = 0;
-    for (; j + 32 <= k; j += 32)
+    for (; j + 64 <= k; j += 64) {
+        memcpy(&counts, rest + j / 16, sizeof counts);
+        const bool all = counts == UINT64_MAX; /* nearly always, and masks are slow to load */
         FBY_UNROLL
-    for (uint32_t i = 0; i < 2; i++) {
-        __m512i value = _mm512_maskz_loadu_epi32(rest[j / 16 + i], x + j + 16 * i);
-        most[i] = _mm512_max_epi32(most[i], value);
-        least[i] = _mm512_max_epu32(least[i], value);
+        for (uint32_t i = 0; i < 4; i++) {
+            const float *from = x + j + 16 * i;
+            const __mmask16 lanes = (__mmask16)(counts >> 16 * i);
+            value[i] = all ? _mm512_loadu_si512(from) : _mm512_maskz_loadu_epi32(lanes, from);
+            most[i] = _mm512_max_epi32(most[i], value[i]);
+            least[i] = _mm512_max_epu32(least[i], value[i]);
+        }
     }
     for (; j < k; j += 16) {
-        __m512i value = _mm512_maskz_loadu_epi32(rest[j / 16], x + j);
-        most[0] = _mm512_max_epi32(most[0], value);
-        least[0] = _mm512_max_epu32(least[0], value);
+        value[0] = _mm512_maskz_loadu_epi32(rest[j / 16], x + j);
+        most[0] = _mm512_max_epi32(most[0], value[0]);
+        least[0] = _mm512_max_epu32(least[0], value[0]);
     }
-    const uint32_t bits_high =
-        (uint32_t)_mm512_reduce_max_epi32(_mm512_max_epi32(most[0], most[1]));
-    const uint32_t bits_low = _mm512_reduce_max_epu32(_mm512_max_epu32(least[0], least[1]));
+    most[0] =
+        _mm512_max_epi32(_mm512_max_epi32(most[0], most[1]), _mm512_max_epi32(most[2], most[3]));
+    least[0] = _mm512_max_epu32(_mm512_max_epu32(least[0], least[1]),
+                                _mm512_max_epu32(least[2], least[3]));
+    const uint32_t bits_high = (uint32_t)_mm512_reduce_max_epi32(most[0]);
+    const uint32_t bits_low = _mm512_reduce_max_epu32(least[0]);
     memcpy(high, &bits_high, sizeof bits_high);
     memcpy(low, &bits_low, sizeof bits_low);
     if (!(*low < 0.0f))
@@ -367,36 +376,57 @@ FBY_INLINE __m128i apart_codes(__m256 value, float inverse)
     return _mm256_cvtepi32_epi16(_mm256_cvtps_epi32(number));
 }
 
-FBY_INLINE void quantize(const float *x, const left *l, fby_int8_row *row)
+/* What becomes of a row, found before its codes are. */
+typedef struct scales {
+    float scale, by, zero;
+    __m256 apart; /* the inputs */
+} scales;
+
+FBY_INLINE scales scales_of(const float *x, const left *l)
 {
     const __m256 sign = _mm256_set1_ps(-0.0f);
+    scales s;
     float low, high;
     range_of(x, l->rest, l->k, &low, &high);
-    __m256 value = _mm256_mask_i32gather_ps(_mm256_setzero_ps(), x, l->apart,
-                                            _mm256_castsi256_ps(l->exist), sizeof(float));
+    s.apart = _mm256_mask_i32gather_ps(_mm256_setzero_ps(), x, l->apart,
+                                       _mm256_castsi256_ps(l->exist), sizeof(float));
     /* NaN does not count: maxima take their second operand then. */
-    __m256 size = _mm256_max_ps(_mm256_andnot_ps(sign, value), _mm256_setzero_ps());
+    __m256 size = _mm256_max_ps(_mm256_andnot_ps(sign, s.apart), _mm256_setzero_ps());
     __m128 half = _mm_max_ps(_mm256_castps256_ps128(size), _mm256_extractf128_ps(size, 1));
     half = _mm_max_ps(half, _mm_movehl_ps(half, half));
     half = _mm_max_ss(half, _mm_movehdup_ps(half));
+    s.scale = fby_int8_row_scale(low, high, _mm_cvtss_f32(half));
+    s.by = 1.0f / s.scale;
+    s.zero = fby_int8_zero(low, s.by);
+    return s;
+}
 
-    const float scale = fby_int8_row_scale(low, high, _mm_cvtss_f32(half)), by = 1.0f / scale;
-    const float zero = fby_int8_zero(low, by);
-    uint64_t sum = write_codes(x, l->rest, l->k, _mm512_set1_ps(by), _mm512_set1_ps(zero),
+FBY_INLINE void quantize(const float *x, const left *l, const scales *s, fby_int8_row *row)
+{
+    uint64_t sum = write_codes(x, l->rest, l->k, _mm512_set1_ps(s->by), _mm512_set1_ps(s->zero),
                                (uint8_t *)(row + 1));
     _mm512_store_si512(row, _mm512_setzero_si512());
-    row->scale = scale;
-    _mm_store_si128((__m128i *)(void *)row->apart, apart_codes(value, by));
-    row->zero = (int16_t)-zero;
+    row->scale = s->scale;
+    _mm_store_si128((__m128i *)(void *)row->apart, apart_codes(s->apart, s->by));
+    row->zero = (int16_t)-s->zero;
     row->sum = fby_int8_sum((int32_t)sum, l->sum_shift);
 }
 
+/* Four rows' ranges first: what one waits for, the others hide. */
 static void operand(const fby_linear *next, const float *x, size_t ldx, uint32_t rows, void *out)
 {
+    enum { TOGETHER = 4 };
     const size_t bytes = operand_bytes(next->k);
     const left l = left_of(next);
-    for (size_t row = 0; row < rows; row++)
-        quantize(x + row * ldx, &l, (fby_int8_row *)((char *)out + row * bytes));
+    scales s[TOGETHER];
+    for (uint32_t first = 0; first < rows; first += TOGETHER) {
+        uint32_t count = fby_min_u32(TOGETHER, rows - first);
+        for (uint32_t i = 0; i < count; i++)
+            s[i] = scales_of(x + (first + i) * ldx, &l);
+        for (uint32_t i = 0; i < count; i++)
+            quantize(x + (first + i) * ldx, &l, &s[i],
+                     (fby_int8_row *)((char *)out + (first + i) * bytes));
+    }
 }
 
 static void linear(const fby_linear *linear, fby_activation activation, const void *x,
