@@ -84,6 +84,10 @@ bench-kernels: deps-bench everything ## each product beside oneDNN, OpenBLAS, BL
 bench-alloc: everything deps-bench ## the allocator beside glibc, jemalloc, tcmalloc, mimalloc (BENCH_ARGS="--rounds 15")
 	@$(PYTHON) bench/alloc_peers.py $(BUILD) $(BENCH_ARGS)
 
+.PHONY: bench-workers
+bench-workers: all model deps-bench ## workers apart and in teams (BENCH_ARGS="--batch 1 --length 64")
+	@$(PYTHON) bench/workers.py $(BUILD)/forebay $(BENCH_ARGS)
+
 .PHONY: bench-ring
 bench-ring: everything deps-bench ## ring pools beside bare cursors (BENCH_ARGS="--largest 64M")
 	@$(PYTHON) bench/ring_pool.py $(BUILD)/forebay $(BENCH_ARGS)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Jobs as their callers see them, and the engine's start and end. */
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <time.h>
@@ -212,6 +213,14 @@ static void block_signals(sigset_t *before)
     pthread_sigmask(SIG_SETMASK, &set, before);
 }
 
+static void pin(pthread_t thread, uint32_t cpu)
+{
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(cpu, &set);
+    (void)pthread_setaffinity_np(thread, sizeof set, &set); /* it runs anywhere else */
+}
+
 static fby_status start_threads(fby_engine *engine, uint32_t threads)
 {
     int failed = 0;
@@ -273,6 +282,10 @@ fby_status fby_engine_create(const fby_encoder *encoder, const fby_kernels *kern
         status = create_jobs(engine, options->max_jobs);
     if (status == FBY_OK)
         status = create_threads(engine, options->threads);
+    const fby_placement *placement = options->placement;
+    for (uint32_t i = 0; status == FBY_OK && placement != NULL && i < placement->workers; i++)
+        if (i < engine->thread_count && placement->cpu[i] < CPU_SETSIZE)
+            pin(engine->threads[i], placement->cpu[i]);
     if (status != FBY_OK) {
         fby_engine_destroy(engine);
         return status;

@@ -16,13 +16,15 @@
 
 #include "engine/context.h"
 #include "engine/job.h"
+#include "engine/topology.h"
 
 typedef struct fby_engine_options {
-    uint32_t threads;        /* contexts, and workers */
-    uint32_t budget;         /* tokens a batch */
-    uint32_t max_jobs;       /* for fby_engine_submit() */
-    uint32_t stall_ms;       /* without progress until a batch is given up; UINT32_MAX: never */
-    fby_tuner_options tuner; /* but for texts_max */
+    uint32_t threads;  /* contexts, and workers */
+    uint32_t budget;   /* tokens a batch */
+    uint32_t max_jobs; /* for fby_engine_submit() */
+    uint32_t stall_ms; /* without progress until a batch is given up; UINT32_MAX: never */
+    const fby_placement *placement; /* workers are pinned as it says; NULL: anywhere */
+    fby_tuner_options tuner;        /* but for texts_max */
     fby_costs costs;
 } fby_engine_options;
 

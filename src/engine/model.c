@@ -44,8 +44,14 @@ static fby_status open_with(fby_model *model, const char *dir, const fby_model_o
     if (status != FBY_OK)
         return status;
     fby_encoder_get_info(model->encoder, &model->info);
-    uint32_t processors = fby_cpu_count();
-    model->threads = options->threads != 0 ? fby_min_u32(options->threads, processors) : processors;
+    const uint32_t processors = fby_cpu_count();
+    fby_topology topology;
+    fby_placement placement;
+    fby_topology_read(&topology);
+    fby_placement_make(&topology, options->threads, model->info.weight_bytes, 0, &placement);
+    model->threads = options->threads != 0   ? fby_min_u32(options->threads, processors)
+                     : placement.workers > 0 ? placement.workers /* one a core */
+                                             : processors;
 
     uint32_t budget = (uint32_t)fby_max_size(BATCH_TOKENS, model->info.max_tokens);
     uint32_t max_jobs = options->max_jobs != 0 ? options->max_jobs : JOBS_DEFAULT;
@@ -53,6 +59,7 @@ static fby_status open_with(fby_model *model, const char *dir, const fby_model_o
         .threads = model->threads,
         .budget = budget,
         .max_jobs = max_jobs,
+        .placement = placement.pinned ? &placement : NULL,
         .stall_ms = options->stall_ms != 0 ? options->stall_ms : STALL_MS_DEFAULT,
         .tuner =
             {
