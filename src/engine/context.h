@@ -56,11 +56,11 @@ typedef struct fby_context {
     atomic_bool stop;        /* fby_bert_member's */
     _Atomic uint32_t joined; /* members beside the leader */
     _Atomic uint32_t called; /* grows when the team is complete */
+    _Atomic uint32_t inside; /* members that have not left; changed under the engine's lock */
 
     /* Under the engine's lock. */
     fby_job *job;             /* at work on */
     uint32_t seats;           /* members still wanted */
-    uint32_t inside;          /* members that have not left */
     bool retired;             /* abandoned; to be given back by the last member */
     uint32_t watched, stills; /* serial at the watch's last look, looks without a change */
     struct fby_context *next; /* in the engine's list of free contexts, or of open teams */

@@ -62,6 +62,8 @@ void *fby_engine_worker(void *engine);
  * 0 if somebody was called and nobody came. */
 uint32_t fby_engine_gather(fby_engine *engine, fby_context *leader, uint32_t wanted,
                            uint64_t patience_ns);
+/* The leader's, behind its batch: waits a moment for its members to leave. */
+void fby_engine_see_off(fby_context *leader);
 /* Under the lock, which it lets go: takes a seat in the team of engine->open. */
 void fby_engine_join(fby_engine *engine);
 /* Under the lock: the worker of an abandoned context is back. */

@@ -78,6 +78,16 @@ static void wait_until_called(fby_context *leader, uint32_t before)
     }
 }
 
+/* They have met for the last time: once they have left they are there for the next call, which may
+ * come at once. */
+void fby_engine_see_off(fby_context *leader)
+{
+    for (int turn = 0;
+         turn < SPIN_TURNS && atomic_load_explicit(&leader->inside, memory_order_relaxed) > 0;
+         turn++)
+        fby_relax();
+}
+
 void fby_engine_join(fby_engine *engine)
 {
     fby_context *leader = engine->open, *own = fby_engine_take_context(engine);
@@ -85,7 +95,7 @@ void fby_engine_join(fby_engine *engine)
     const uint32_t index = 1 + atomic_fetch_add_explicit(&leader->joined, 1, memory_order_relaxed);
     if (--leader->seats == 0)
         remove_open(engine, leader);
-    leader->inside++;
+    atomic_fetch_add_explicit(&leader->inside, 1, memory_order_relaxed);
     pthread_mutex_unlock(&engine->lock);
 
     wait_until_called(leader, before);
@@ -96,13 +106,14 @@ void fby_engine_join(fby_engine *engine)
 
     pthread_mutex_lock(&engine->lock);
     fby_engine_give_context(engine, own);
-    if (--leader->inside == 0 && leader->retired)
+    uint32_t inside = atomic_fetch_sub_explicit(&leader->inside, 1, memory_order_relaxed);
+    if (inside == 1 && leader->retired)
         fby_engine_retire(engine, leader);
 }
 
 void fby_engine_retire(fby_engine *engine, fby_context *context)
 {
-    context->retired = context->inside > 0;
+    context->retired = atomic_load_explicit(&context->inside, memory_order_relaxed) > 0;
     if (context->retired)
         return;
     fby_team_mend(&context->team);

@@ -141,6 +141,7 @@ static bool compute(fby_engine *engine, fby_context *context, uint32_t wanted, f
         *status = fby_encoder_run_team(context->encoder, context->ids, context->starts,
                                        context->texts_used, context->scratch, &leader,
                                        context->rows, &context->cancel);
+        fby_engine_see_off(context);
     } else {
         *status =
             fby_encoder_run(context->encoder, context->ids, context->starts, context->texts_used,
