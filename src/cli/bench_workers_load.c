@@ -11,16 +11,15 @@
 
 /* ---- cancellation ---- */
 
-enum { PAIRS = 41, COST_TOKENS = 8, COST_RUNS = 8, STOPS = 15 };
+enum { PAIRS = 401, COST_TOKENS = 8, STOPS = 15 };
 
 static double run_ns(const fby_encoder *encoder, const uint32_t *ids, const uint32_t *starts,
                      void *scratch, float *vector, const atomic_bool *cancel)
 {
     float *const rows[1] = {vector};
     uint64_t began_ns = fby_now_ns();
-    for (int i = 0; i < COST_RUNS; i++)
-        fby_encoder_run(encoder, ids, starts, 1, scratch, rows, cancel);
-    return (double)(fby_now_ns() - began_ns) / COST_RUNS;
+    fby_encoder_run(encoder, ids, starts, 1, scratch, rows, cancel);
+    return (double)(fby_now_ns() - began_ns);
 }
 
 /* The look between layers, on the shortest texts: the ratio of neighbouring runs, which of the two
@@ -134,8 +133,10 @@ enum { PHASES = 3, CALLERS_MAX = 32, SETTLE_MS = 2000, PHASE_MS = 4000, CALL_TEX
 typedef struct load {
     fby_model *model;
     const fby_workers_texts *texts;
-    _Atomic uint32_t callers; /* that are to call */
-    atomic_bool over;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    uint32_t callers; /* that are to call; the others sleep */
+    bool over;
     _Atomic uint64_t done;
 } load;
 
@@ -147,16 +148,31 @@ typedef struct caller {
     fby_status status;
 } caller;
 
+/* False at the end. */
+static bool wait_for_turn(load *l, uint32_t index)
+{
+    pthread_mutex_lock(&l->lock);
+    while (!l->over && index >= l->callers)
+        pthread_cond_wait(&l->changed, &l->lock);
+    bool over = l->over;
+    pthread_mutex_unlock(&l->lock);
+    return !over;
+}
+
+static void change(load *l, uint32_t callers, bool over)
+{
+    pthread_mutex_lock(&l->lock);
+    l->callers = callers;
+    l->over = over;
+    pthread_cond_broadcast(&l->changed);
+    pthread_mutex_unlock(&l->lock);
+}
+
 static void *call(void *argument)
 {
     caller *c = argument;
     load *l = c->of;
-    while (!atomic_load(&l->over)) {
-        if (c->index >= atomic_load(&l->callers)) {
-            const struct timespec pause = {0, 5000000};
-            nanosleep(&pause, NULL);
-            continue;
-        }
+    while (wait_for_turn(l, c->index)) {
         fby_job *job;
         c->status = fby_embed_submit(l->model, l->texts->texts, l->texts->count, NULL, c->vectors,
                                      NULL, NULL, NULL, &job);
@@ -182,7 +198,10 @@ static fby_status follow(fby_model *model, const fby_workers_texts *texts, doubl
 {
     static const uint32_t phases[PHASES] = {1, CALLERS_MAX, 1};
     static caller callers[CALLERS_MAX];
-    load l = {.model = model, .texts = texts};
+    load l = {.model = model,
+              .texts = texts,
+              .lock = PTHREAD_MUTEX_INITIALIZER,
+              .changed = PTHREAD_COND_INITIALIZER};
     fby_status status = FBY_OK;
     uint32_t started = 0;
     for (; status == FBY_OK && started < CALLERS_MAX; started += status == FBY_OK) {
@@ -195,14 +214,14 @@ static fby_status follow(fby_model *model, const fby_workers_texts *texts, doubl
         }
     }
     for (int phase = 0; status == FBY_OK && phase < PHASES; phase++) {
-        atomic_store(&l.callers, phases[phase]);
+        change(&l, phases[phase], false);
         pause_ms(SETTLE_MS);
         uint64_t before = atomic_load(&l.done), began_ns = fby_now_ns();
         pause_ms(PHASE_MS - SETTLE_MS);
         rates[phase] = (double)(atomic_load(&l.done) - before) * texts->count * 1e9 /
                        (double)(fby_now_ns() - began_ns);
     }
-    atomic_store(&l.over, true);
+    change(&l, 0, true);
     for (uint32_t i = 0; i < started; i++) {
         pthread_join(callers[i].thread, NULL);
         free(callers[i].vectors);

@@ -69,7 +69,7 @@ fby_status fby_engine_submit(fby_engine *engine, const fby_request *request, fby
         fby_engine_finish(engine, job);
     } else {
         fby_engine_enqueue(engine, job);
-        fby_engine_post(engine, 1);
+        fby_engine_post(engine, fby_min_u32(request->threads, 2)); /* one may lead a team */
     }
     pthread_mutex_unlock(&engine->lock);
     return FBY_OK;

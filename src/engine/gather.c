@@ -17,8 +17,9 @@
 #include "base/clock.h"
 #include "engine/engine_internal.h"
 
-/* Pauses before the processor is offered to others. */
-enum { SPIN_TURNS = 1000 };
+/* Pauses before the processor is offered to others: for a call that is sure to come, and of a
+ * leader who waits for members, each with a look at the clock. */
+enum { SPIN_TURNS = 1000, PATIENT_TURNS = 200 };
 
 static void remove_open(fby_engine *engine, const fby_context *leader)
 {
@@ -36,10 +37,9 @@ uint32_t fby_engine_gather(fby_engine *engine, fby_context *leader, uint32_t wan
     atomic_store_explicit(&leader->stop, false, memory_order_relaxed);
 
     pthread_mutex_lock(&engine->lock);
-    uint32_t waiting = engine->sleeping + engine->looking;
-    uint32_t seats = fby_min_u32(
-        wanted - 1,
-        fby_min_u32(waiting, atomic_load_explicit(&engine->tuner.idle, memory_order_relaxed)));
+    /* There are as many workers as contexts: for each free one somebody is asleep or on the way. */
+    uint32_t seats =
+        fby_min_u32(wanted - 1, atomic_load_explicit(&engine->tuner.idle, memory_order_relaxed));
     if (seats > 0) {
         leader->seats = seats;
         leader->next = engine->open;
@@ -51,9 +51,15 @@ uint32_t fby_engine_gather(fby_engine *engine, fby_context *leader, uint32_t wan
         return 1;
 
     const uint64_t until_ns = fby_now_ns() + patience_ns;
-    while (atomic_load_explicit(&leader->joined, memory_order_relaxed) < seats &&
-           fby_now_ns() < until_ns)
-        fby_relax();
+    /* The system may have put a member on this very processor: yield it now and then. */
+    for (uint32_t turn = 0; atomic_load_explicit(&leader->joined, memory_order_relaxed) < seats &&
+                            fby_now_ns() < until_ns;
+         turn++) {
+        if (turn < PATIENT_TURNS)
+            fby_relax();
+        else
+            sched_yield();
+    }
 
     pthread_mutex_lock(&engine->lock);
     remove_open(engine, leader);

@@ -47,7 +47,7 @@ uint64_t fby_tuner_patience_ns(const fby_tuner *tuner, const fby_batch_seen *bat
 {
     const fby_costs *costs = &tuner->controller.costs;
     return (uint64_t)(3 * costs->wake_ns +
-                      fby_costs_batch(costs, batch->tokens, batch->pairs) / 50);
+                      fby_costs_batch(costs, batch->tokens, batch->pairs) / 20);
 }
 
 /* `tokens` gets an estimate for each text; returns their sum. */

@@ -299,7 +299,8 @@ void *fby_engine_worker(void *argument)
             warm = true;
         } else {
             wait_for_work(engine, warm);
-            warm = false;
+            warm =
+                true; /* somebody is at work: if this thread was not needed yet, it may be soon */
         }
     }
     pthread_mutex_unlock(&engine->lock);
