@@ -105,6 +105,8 @@ fby_status fby_packed_map(int dir, const char *fingerprint, const fby_packed_spe
         void *bytes = mmap(NULL, mapped.size, PROT_READ, MAP_SHARED, fd, 0);
         if (bytes == MAP_FAILED)
             status = fby_error_errno(FBY_EIO, errno, "%s", name);
+        else /* what is read from the disk now is read in huge pages, where the system can */
+            (void)madvise(bytes, mapped.size, MADV_HUGEPAGE);
         mapped.bytes = bytes;
     }
     if (status == FBY_OK)
@@ -154,6 +156,9 @@ static fby_status write_all(int fd, const char *name, const fby_packed_spec *spe
         status = write_fully(fd, name, image, spec->image_bytes);
     if (status == FBY_OK && fsync(fd) != 0)
         status = fby_error_errno(FBY_EIO, errno, "%s", name);
+    /* So that it comes back in huge pages, as fby_packed_map() asks for. */
+    if (status == FBY_OK)
+        (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
     return status;
 }
 

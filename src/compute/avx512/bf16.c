@@ -7,6 +7,8 @@
  * at h = 14. A step over two inputs is h broadcasts, 2 loads and 2 h vdpbf16ps: 28
  * cycles at h = 14 where a core starts one 512-bit vdpbf16ps a cycle (Zen 4).
  *
+ * Measured on Zen 4, from level 1: 5,479 cycles a tile of 384 inputs (98.1 %).
+ *
  * What is read as bf16 next is activated and rounded tile by tile, from a block
  * of 14 x 32 floats in level 1. Loops, splits of rows and prefetching: as in
  * linear.c.

