@@ -31,7 +31,7 @@ uint64_t fby_heap_embed_bytes(const fby_encoder *encoder)
 
 static fby_status embed(const fby_heap_embed *self, const fby_text *text, unsigned char *memory)
 {
-    parts use;
+    parts use = {0};
     fby_encoder_info info;
     fby_encoding encoding;
     lay_out(self->encoder, memory, &use);

@@ -310,17 +310,24 @@ static bool read_map(reader *self, const char *name, const pool_key *keys)
     return self->status == FBY_OK;
 }
 
+/* `count` events on. */
+static bool advance_by(reader *self, int count)
+{
+    while (count > 0 && advance(self))
+        count--;
+    return count == 0;
+}
+
 static void read_document(reader *self)
 {
-    if (!advance(self) || !advance(self)) /* the stream's start */
+    if (!advance_by(self, 2)) /* the stream's start, the document's */
         return;
     if (is_at(self, YAML_STREAM_END_EVENT)) {
         fault(self, line_of(self), NULL, "expected \"memory_pool:\"");
         return;
     }
-    if (!advance(self) || !read_map(self, NULL, top_keys) || !advance(self) || !advance(self))
-        return;
-    if (!is_at(self, YAML_STREAM_END_EVENT))
+    if (advance(self) && read_map(self, NULL, top_keys) && advance_by(self, 2) &&
+        !is_at(self, YAML_STREAM_END_EVENT))
         fault(self, line_of(self), NULL, "a second document: one is read");
 }
 

@@ -170,11 +170,10 @@ fby_status fby_heap_acquire_at(fby_heap_pool *pool, uint64_t bytes, uint32_t ali
                                const char *label, const char *site, fby_heap_block *block,
                                fby_heap_place *place)
 {
-    align = align < FBY_HEAP_GRANULE && align != 0 && fby_is_pow2(align) ? FBY_HEAP_GRANULE : align;
-    align = align == 0 ? FBY_HEAP_GRANULE : align;
-    if (FBY_UNLIKELY(bytes == 0 || align > FBY_HEAP_ALIGN_MAX || !fby_is_pow2(align)))
+    if (FBY_UNLIKELY(bytes == 0 || align > FBY_HEAP_ALIGN_MAX || (align & (align - 1)) != 0))
         return fby_error(FBY_EINVAL, "a block of %llu bytes aligned to %u",
                          (unsigned long long)bytes, align);
+    align = align < FBY_HEAP_GRANULE ? FBY_HEAP_GRANULE : align;
     const fby_heap_request request = {
         .bytes = bytes,
         .granules = granules_of(bytes),

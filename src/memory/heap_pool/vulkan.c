@@ -21,14 +21,14 @@ _Static_assert(sizeof(VkBuffer) == sizeof(uint64_t) && sizeof(VkDeviceMemory) ==
 static VkBuffer buffer_of(const fby_heap_region *region)
 {
     VkBuffer buffer;
-    memcpy(&buffer, &region->buffer, sizeof buffer);
+    memcpy(&buffer, &region->buffer, sizeof region->buffer);
     return buffer;
 }
 
 static VkDeviceMemory memory_of(const fby_heap_region *region)
 {
     VkDeviceMemory memory;
-    memcpy(&memory, &region->memory, sizeof memory);
+    memcpy(&memory, &region->memory, sizeof region->memory);
     return memory;
 }
 
@@ -136,8 +136,8 @@ static fby_status device_map(void *device, uint64_t bytes, fby_heap_region *regi
     if (result != VK_SUCCESS)
         goto free_memory;
     made.address = address;
-    memcpy(&made.buffer, &buffer, sizeof buffer);
-    memcpy(&made.memory, &memory, sizeof memory);
+    memcpy(&made.buffer, &buffer, sizeof made.buffer);
+    memcpy(&made.memory, &memory, sizeof made.memory);
     *region = made;
     return FBY_OK;
 

@@ -247,7 +247,8 @@ static void text_that_says_nothing_is_refused(void **state)
     fby_heap_pool_stats stats;
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
         assert_int_equal(fby_heap_series_read(wrong[i], strlen(wrong[i]), &stats), FBY_EFORMAT);
-    const char odd[] = "forebay_heap_pool_heaps 1e300\nforebay_heap_pool_heap_used_bytes{heap=\"99\"} 4";
+    const char odd[] =
+        "forebay_heap_pool_heaps 1e300\nforebay_heap_pool_heap_used_bytes{heap=\"99\"} 4";
     assert_int_equal(fby_heap_series_read(odd, strlen(odd), &stats), FBY_OK);
     assert_int_equal(stats.heap_count, UINT32_MAX);
 }
