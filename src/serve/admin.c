@@ -8,7 +8,7 @@
 
 #include "serve/listen.h"
 
-enum { CONNECTIONS = 32, TIMEOUT_S = 10, CONNECTION_MEMORY = 16 << 10 };
+enum { CONNECTIONS = 256, TIMEOUT_S = 5, CONNECTION_MEMORY = 16 << 10 };
 
 struct fby_admin {
     fby_admin_source source;

@@ -246,6 +246,8 @@ static void take_config(fby_agent *agent)
         return;
     }
     agent->config = next;
+    /* F3, with F4 in server.c: nothing of the one before is read any more. */
+    atomic_store_explicit(&agent->taken, next, memory_order_release);
     agent->max_queued = next->max_queued_tokens / next->agents;
 }
 

@@ -73,6 +73,7 @@ struct fby_agent {
     atomic_bool stopping; /* any thread: end the loop when nothing is in flight */
     atomic_bool ended;
     _Atomic(const fby_serve_config *) next_config; /* to be taken at the next turn, or NULL */
+    _Atomic(const fby_serve_config *) taken;       /* which the agent has; any thread */
 };
 
 enum { FBY_SMALL_TEXTS = 256, FBY_SMALL_BYTES = 64 << 10, FBY_SCRATCH_IDS = 128 << 10 };

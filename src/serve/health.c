@@ -22,7 +22,7 @@ fby_health fby_live(const fby_metrics *metrics, uint64_t now_ns)
 {
     for (uint32_t i = 0; i < metrics->agent_count; i++) {
         unsigned long long ms = stuck_ms(&metrics->agents[i], now_ns);
-        if (ms <= fby_metrics_config(metrics)->stall_ms)
+        if (ms <= atomic_load_explicit(&metrics->stall_ms, memory_order_relaxed))
             continue;
         fby_health health = {.status = 503};
         snprintf(health.body, sizeof health.body,

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <arpa/inet.h>
+#include <string.h>
+#include <strings.h>
 
 #include "base/clock.h"
 #include "serve/http_parts.h"
@@ -16,13 +18,28 @@ static ssize_t read_answer(void *cls, uint64_t position, char *out, size_t size)
     return n > 0 ? (ssize_t)n : MHD_CONTENT_READER_END_OF_STREAM;
 }
 
+static const char *allowed_origin(const fby_connection *connection)
+{
+    const fby_serve_config *config = fby_connection_config(connection);
+    const char *origin =
+        config->cors_count > 0
+            ? MHD_lookup_connection_value(connection->mhd, MHD_HEADER_KIND, "origin")
+            : NULL;
+    for (uint32_t i = 0; origin != NULL && i < config->cors_count; i++)
+        if (strcmp(config->cors_origins[i], "*") == 0 ||
+            strcasecmp(config->cors_origins[i], origin) == 0)
+            return config->cors_origins[i];
+    return NULL;
+}
+
 static void add_headers(const fby_connection *connection, struct MHD_Response *response)
 {
     MHD_add_response_header(response, "x-request-id", connection->id);
     if (connection->traceparent[0] != '\0')
         MHD_add_response_header(response, "traceparent", connection->traceparent);
-    if (connection->allow_origin != NULL) {
-        MHD_add_response_header(response, "access-control-allow-origin", connection->allow_origin);
+    const char *origin = allowed_origin(connection);
+    if (origin != NULL) {
+        MHD_add_response_header(response, "access-control-allow-origin", origin);
         MHD_add_response_header(response, "access-control-expose-headers",
                                 "x-request-id, x-forebay-truncated, x-forebay-ignored");
         MHD_add_response_header(response, "vary", "origin");
@@ -75,7 +92,7 @@ static enum MHD_Result send_preflight(fby_connection *connection)
 {
     struct MHD_Response *response =
         MHD_create_response_from_buffer(0, (void *)(uintptr_t) "", MHD_RESPMEM_PERSISTENT);
-    if (response != NULL && connection->allow_origin != NULL) {
+    if (response != NULL && allowed_origin(connection) != NULL) {
         MHD_add_response_header(response, "access-control-allow-methods", "GET, POST");
         MHD_add_response_header(
             response, "access-control-allow-headers",
@@ -167,7 +184,7 @@ static void log_request(const fby_connection *connection)
         .id = connection->id,
         .traceparent = connection->traceparent[0] != '\0' ? connection->traceparent : NULL,
         .address = fby_address_text(client != NULL ? client->client_addr : NULL, address),
-        .key = connection->key != NULL ? connection->key->name : NULL,
+        .key = connection->key_name[0] != '\0' ? connection->key_name : NULL,
         .refusal =
             fby_connection_refused(connection) ? fby_refusal_name(exchange->error.reason) : NULL,
         .status = connection->status,

@@ -49,9 +49,10 @@ struct fby_connection {
 
     const fby_route *route;
     fby_dialect dialect;
-    const char *allow_origin;  /* of the configuration */
-    const fby_config_key *key; /* NULL: none was asked for, or given */
-    uint64_t charged;          /* tokens that the key was counted with */
+    const char *allow_origin;   /* of the configuration */
+    const fby_config_key *key;  /* NULL: none was asked for, or given; only compared */
+    uint64_t charged;           /* tokens that the key was counted with */
+    char key_name[FBY_ID_SIZE]; /* for the log; cut */
     char id[FBY_ID_SIZE], traceparent[FBY_ID_SIZE], param[FBY_ID_SIZE];
     char path[FBY_ID_SIZE], method[16]; /* cut, where they are longer */
     unsigned status;

@@ -40,25 +40,17 @@ static void name_request(fby_connection *connection)
                  http->agent->index, http->next_id++);
 }
 
-static const char *allowed_origin(const fby_connection *connection)
-{
-    const fby_serve_config *config = fby_connection_config(connection);
-    const char *origin = config->cors_count > 0 ? header(connection, "origin") : NULL;
-    for (uint32_t i = 0; origin != NULL && i < config->cors_count; i++)
-        if (strcmp(config->cors_origins[i], "*") == 0 ||
-            strcasecmp(config->cors_origins[i], origin) == 0)
-            return config->cors_origins[i];
-    return NULL;
-}
-
 static bool check_key(fby_connection *connection)
 {
     const char *bearer = header(connection, "authorization"),
                *key = header(connection, "x-api-key");
     if (bearer != NULL && strncasecmp(bearer, "bearer ", 7) == 0)
         key = bearer + 7;
-    return fby_keys_find(connection->http->keys, key, &connection->key) ||
-           fby_connection_refuse(connection, FBY_REFUSED_NO_KEY, "no valid API key was given");
+    if (!fby_keys_find(connection->http->keys, key, &connection->key))
+        return fby_connection_refuse(connection, FBY_REFUSED_NO_KEY, "no valid API key was given");
+    if (connection->key != NULL)
+        snprintf(connection->key_name, sizeof connection->key_name, "%s", connection->key->name);
+    return true;
 }
 
 static bool refuse_rate(fby_connection *connection)
@@ -75,13 +67,44 @@ static bool check_size(fby_connection *connection)
                                  "the body is larger than max_body_bytes");
 }
 
-/* Both at once are how requests are smuggled past proxies (RFC 9112, 6.1). */
-static bool check_framing(fby_connection *connection)
+struct framing {
+    unsigned lengths, codings, hosts;
+    bool other_coding; /* than chunked */
+};
+
+static enum MHD_Result note_framing(void *cls, enum MHD_ValueKind kind, const char *name,
+                                    const char *value)
 {
-    return header(connection, "transfer-encoding") == NULL ||
-           header(connection, "content-length") == NULL ||
-           fby_connection_refuse(connection, FBY_REFUSED_BAD_FIELD,
-                                 "Content-Length and Transfer-Encoding exclude each other");
+    struct framing *framing = cls;
+    (void)kind;
+    framing->lengths += strcasecmp(name, "content-length") == 0;
+    framing->hosts += strcasecmp(name, "host") == 0;
+    if (strcasecmp(name, "transfer-encoding") == 0) {
+        framing->codings++;
+        framing->other_coding |= value == NULL || strcasecmp(value, "chunked") != 0;
+    }
+    return MHD_YES;
+}
+
+/* Where it is not clear how long a body is, a proxy in front may see other requests than we do
+ * (RFC 9112, 6.1 and 6.3): nothing more is read of such a connection. */
+static bool check_framing(fby_connection *connection, const char *version)
+{
+    struct framing framing = {0};
+    MHD_get_connection_values(connection->mhd, MHD_HEADER_KIND, note_framing, &framing);
+    const char *wrong = NULL;
+    if (framing.lengths > 1)
+        wrong = "more than one Content-Length";
+    else if (framing.codings > 0 && framing.lengths > 0)
+        wrong = "Content-Length and Transfer-Encoding exclude each other";
+    else if (framing.codings > 1 || framing.other_coding)
+        wrong = "a Transfer-Encoding other than chunked";
+    else if (framing.hosts != 1 && strcmp(version, MHD_HTTP_VERSION_1_1) == 0)
+        wrong = "exactly one Host header is wanted";
+    if (wrong == NULL)
+        return true;
+    connection->last = true;
+    return fby_connection_refuse(connection, FBY_REFUSED_BAD_FIELD, wrong);
 }
 
 static bool check_draining(fby_connection *connection)
@@ -103,7 +126,17 @@ static bool is_preflight(const char *method)
     return strcmp(method, MHD_HTTP_METHOD_OPTIONS) == 0;
 }
 
-static void begin_request(fby_connection *connection, const char *url, const char *method)
+/* The path of a target in absolute form, "http://host/path" (RFC 9112, 3.2.2). */
+static const char *path_of(const char *url)
+{
+    if (strncasecmp(url, "http://", 7) != 0 && strncasecmp(url, "https://", 8) != 0)
+        return url;
+    const char *path = strchr(strchr(url, ':') + 3, '/');
+    return path != NULL ? path : "/";
+}
+
+static void begin_request(fby_connection *connection, const char *url, const char *method,
+                          const char *version)
 {
     fby_exchange *exchange = &connection->exchange;
 
@@ -113,6 +146,8 @@ static void begin_request(fby_connection *connection, const char *url, const cha
     connection->moved = connection->left = false;
     connection->answered_bytes = connection->asked_bytes = 0;
     connection->key = NULL;
+    connection->key_name[0] = '\0';
+    connection->status = 0;
     connection->charged = 0;
     connection->last = false;
     snprintf(connection->path, sizeof connection->path, "%s", url);
@@ -120,17 +155,14 @@ static void begin_request(fby_connection *connection, const char *url, const cha
     connection->received_bytes = 0;
     exchange->received_ns = fby_now_ns();
     name_request(connection);
-    connection->allow_origin = allowed_origin(connection);
     fby_connection_enter(connection, FBY_PHASE_BODY,
                          fby_connection_config(connection)->body_timeout_ms);
-    if (is_preflight(method))
+    if (!is_preflight(method))
+        connection->route = fby_api_route(method, url, &connection->dialect, &exchange->error);
+    if (!check_framing(connection, version) || connection->route == NULL)
         return;
-    connection->route = fby_api_route(method, url, &connection->dialect, &exchange->error);
-    if (connection->route == NULL)
-        return;
-    connection->dialect = connection->route->dialect;
-    if (check_size(connection) && check_framing(connection) &&
-        (connection->route->open || check_key(connection)) && check_draining(connection))
+    if (check_size(connection) && (connection->route->open || check_key(connection)) &&
+        check_draining(connection))
         check_rate(connection);
 }
 
@@ -276,7 +308,6 @@ enum MHD_Result fby_http_handle(void *cls, struct MHD_Connection *mhd, const cha
                                 size_t *part_size, void **begun)
 {
     (void)cls;
-    (void)version;
     fby_connection *connection =
         MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
 
@@ -284,9 +315,10 @@ enum MHD_Result fby_http_handle(void *cls, struct MHD_Connection *mhd, const cha
         return MHD_NO;
     if (*begun == NULL) {
         *begun = connection;
-        begin_request(connection, url, method);
-        /* What is too large is not waited for. */
-        bool at_once = connection->exchange.error.reason == FBY_REFUSED_BODY_TOO_LARGE;
+        begin_request(connection, path_of(url), method, version);
+        /* What is too large, or how long nobody knows, is not waited for. */
+        bool at_once =
+            connection->exchange.error.reason == FBY_REFUSED_BODY_TOO_LARGE || connection->last;
         return at_once ? fby_http_answer(connection) : MHD_YES;
     }
     if (*part_size > 0) {

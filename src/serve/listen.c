@@ -92,8 +92,16 @@ static fby_status clear_path(const struct sockaddr_un *address)
                : fby_error_errno(FBY_EIO, errno, "%s", address->sun_path);
 }
 
-fby_status fby_listen_unix(const char *path, int *out)
+void fby_listen_remove(const char *path, const fby_socket_place *place)
 {
+    struct stat there;
+    if (lstat(path, &there) == 0 && there.st_dev == place->device && there.st_ino == place->inode)
+        (void)unlink(path);
+}
+
+fby_status fby_listen_unix(const char *path, fby_socket_place *place, int *out)
+{
+    struct stat there;
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     if (strlen(path) >= sizeof address.sun_path)
         return fby_error(FBY_EINVAL, "%s: a socket's path has at most %zu bytes", path,
@@ -104,12 +112,13 @@ fby_status fby_listen_unix(const char *path, int *out)
         return status;
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) != 0 ||
-        listen(fd, BACKLOG) != 0) {
+        listen(fd, BACKLOG) != 0 || lstat(path, &there) != 0) {
         int failed = errno;
         if (fd >= 0)
             close(fd);
         return fby_error_errno(FBY_EIO, failed, "%s: cannot listen", path);
     }
+    *place = (fby_socket_place){there.st_dev, there.st_ino};
     *out = fd;
     return FBY_OK;
 }

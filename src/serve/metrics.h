@@ -78,7 +78,8 @@ typedef struct fby_worker_metrics {
 
 typedef struct fby_metrics {
     const fby_api *api;
-    _Atomic(const fby_serve_config *) config; /* SIGHUP swaps it */
+    fby_metrics_compat compat;
+    _Atomic uint64_t max_queued_tokens, stall_ms; /* fby_metrics_reconfigure() */
     const fby_agent_metrics *agents;
     uint32_t agent_count;
     const fby_worker_metrics *workers;
@@ -87,14 +88,12 @@ typedef struct fby_metrics {
     uint64_t started_ns;      /* monotonic */
 } fby_metrics;
 
-static inline const fby_serve_config *fby_metrics_config(const fby_metrics *metrics)
-{
-    return atomic_load_explicit(&metrics->config, memory_order_acquire); /* V2, with V1 */
-}
-/* For reading from here on; what was there before is still read for a moment. */
+/* What SIGHUP may change. Any thread. */
 static inline void fby_metrics_reconfigure(fby_metrics *metrics, const fby_serve_config *config)
 {
-    atomic_store_explicit(&metrics->config, config, memory_order_release); /* V1, with V2 */
+    atomic_store_explicit(&metrics->max_queued_tokens, config->max_queued_tokens,
+                          memory_order_relaxed);
+    atomic_store_explicit(&metrics->stall_ms, config->stall_ms, memory_order_relaxed);
 }
 
 /* Writes at most `size` bytes; returns what the whole takes: more than `size`, and it was cut at

@@ -88,7 +88,8 @@ size_t fby_metrics_json(const fby_metrics *metrics, char *text, size_t size)
     put_number(&out, "texts", FBY_AGENTS(metrics, texts));
     put_number(&out, "tokens", FBY_AGENTS(metrics, tokens));
     put_number(&out, "queued_tokens", FBY_AGENTS(metrics, queued_tokens));
-    put_number(&out, "max_queued_tokens", fby_metrics_config(metrics)->max_queued_tokens);
+    put_number(&out, "max_queued_tokens",
+               atomic_load_explicit(&metrics->max_queued_tokens, memory_order_relaxed));
     put_number(&out, "requests_in_flight", FBY_AGENTS(metrics, requests_in_flight));
     put_number(&out, "open_connections", FBY_AGENTS(metrics, open_connections));
     put_number(&out, "resident_bytes", fby_process_used().resident_bytes);

@@ -222,7 +222,7 @@ static void put_process(const fby_metrics *metrics, fby_metrics_out *out)
     put_number(out, "forebay_agents", "gauge", "Threads that speak HTTP", metrics->agent_count);
     put_number(out, "forebay_workers", "gauge", "Threads that compute", metrics->worker_count);
     put_number(out, "forebay_max_queued_tokens", "gauge", "Tokens above which requests are refused",
-               fby_metrics_config(metrics)->max_queued_tokens);
+               atomic_load_explicit(&metrics->max_queued_tokens, memory_order_relaxed));
     put_number(out, "forebay_resident_bytes", "gauge", "Memory of the process that is in RAM",
                use.resident_bytes);
     put_number(out, "forebay_peak_resident_bytes", "gauge", "The most that it has been",
@@ -268,7 +268,7 @@ size_t fby_metrics_text(const fby_metrics *metrics, char *text, size_t size)
     put_histograms(metrics, &out);
     put_process(metrics, &out);
     put_heap_pool(metrics, &out);
-    if (fby_metrics_config(metrics)->metrics_compat == FBY_METRICS_TEI)
+    if (metrics->compat == FBY_METRICS_TEI)
         fby_metrics_tei(metrics, &out);
     return out.whole;
 }

@@ -19,7 +19,7 @@
 #include "serve/log.h"
 #include "serve/notify.h"
 
-enum { STUCK_S = 30 }; /* what an agent has for a batch that cannot be broken off */
+enum { LEAVE_S = 5 }; /* for batches that run when all are to end */
 
 struct server {
     const fby_serve_config *config; /* what it was started with */
@@ -41,6 +41,8 @@ struct server {
     char *cert, *key;
     uint16_t port;
     int uds; /* the first agent's listening socket, if that is a Unix socket */
+    bool uds_there;
+    fby_socket_place uds_place;
 };
 
 /* By a signal that has not been taken yet. */
@@ -204,7 +206,9 @@ static fby_status open_admin(struct server *server)
 
     if (config->admin_port == 0)
         return FBY_OK;
-    server->none = (fby_metrics){.api = &no_api, .config = config, .started_ns = fby_now_ns()};
+    server->none =
+        (fby_metrics){.api = &no_api, .compat = config->metrics_compat, .started_ns = fby_now_ns()};
+    fby_metrics_reconfigure(&server->none, config);
     return fby_admin_open(config->admin_host, (uint16_t)config->admin_port, &source,
                           &server->admin);
 }
@@ -307,8 +311,10 @@ static fby_status listen_for(struct server *server, fby_agent *agent)
                                      : fby_error_errno(FBY_EIO, errno, "%s", config->uds_path);
     }
     if (config->uds_path != NULL) {
-        fby_status status = fby_listen_unix(config->uds_path, &agent->listen_fd);
+        fby_status status =
+            fby_listen_unix(config->uds_path, &server->uds_place, &agent->listen_fd);
         server->uds = agent->listen_fd;
+        server->uds_there = status == FBY_OK;
         return status;
     }
     uint16_t port = server->port != 0 ? server->port : (uint16_t)config->port;
@@ -337,7 +343,9 @@ static fby_status start(struct server *server)
         status = start_crew(server);
     server->metrics = (fby_metrics){
         .api = &server->api,
-        .config = server->config,
+        .compat = server->config->metrics_compat,
+        .max_queued_tokens = server->config->max_queued_tokens,
+        .stall_ms = server->config->stall_ms,
         .agents = server->agent_metrics,
         .agent_count = server->agent_count,
         .workers = server->crew.metrics,
@@ -367,25 +375,35 @@ static bool all_ended(const struct server *server)
     return true;
 }
 
-/* A batch that runs is waited for, an agent that is stuck is not. */
-static void leave_if_stuck(const struct server *server)
+/* A batch that runs is waited for, but not without end; a further signal ends that, too. */
+static void *leave_at_last(void *unused)
 {
-    const struct timespec step = {.tv_nsec = 10000000};
-    uint64_t end_ns = fby_now_ns() + STUCK_S * 1000000000u;
-    while (!all_ended(server) && fby_now_ns() < end_ns)
-        nanosleep(&step, NULL);
-    if (all_ended(server))
-        return;
-    fby_log_say(FBY_LOG_ERROR, "an agent is stuck: leaving without it");
-    _exit(1);
+    const struct timespec most = {.tv_sec = LEAVE_S};
+    sigset_t set;
+    (void)unused;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    (void)sigtimedwait(&set, NULL, &most);
+    fby_log_say(FBY_LOG_WARN, "leaving in the middle of a batch");
+    _exit(0);
+}
+
+static void start_leaving(void)
+{
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, leave_at_last, NULL) == 0)
+        pthread_detach(thread);
 }
 
 static void stop(struct server *server)
 {
+    if (server->uds_there)
+        fby_listen_remove(server->config->uds_path, &server->uds_place);
+    start_leaving();
     for (uint32_t i = 0; i < server->agent_count; i++)
         if (server->agents[i].started)
             fby_agent_stop(&server->agents[i]);
-    leave_if_stuck(server);
     for (uint32_t i = 0; i < server->agent_count; i++)
         if (server->agents[i].started)
             pthread_join(server->agents[i].thread, NULL);
@@ -394,8 +412,6 @@ static void stop(struct server *server)
     for (uint32_t i = 0; i < server->agent_count; i++)
         fby_agent_clear(&server->agents[i]);
     fby_heap_pool_close(server->heap_pool, NULL);
-    if (server->config->uds_path != NULL && server->agent_count > 0 && server->agents[0].started)
-        (void)unlink(server->config->uds_path);
     for (uint32_t i = 0; i < server->api.served_count; i++)
         fby_encoder_close((fby_encoder *)(uintptr_t)server->served[i].encoder);
     free(server->served);
@@ -421,6 +437,7 @@ static void block_signals(sigset_t *set)
     sigaddset(set, SIGHUP);
     pthread_sigmask(SIG_BLOCK, set, NULL); /* the threads made from here on inherit it */
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error of its writer's */
 }
 
 /* Until all agents are done, the grace time has passed, or a second signal. */
@@ -457,11 +474,30 @@ static const fby_serve_config *latest(const struct server *server)
     return server->later_count > 0 ? server->later[server->later_count - 1] : server->config;
 }
 
+/* Once every agent has the latest configuration, nobody has one of those between it and the first.
+ */
+static void drop_superseded(struct server *server)
+{
+    for (uint32_t i = 0; i < server->agent_count; i++)
+        if (atomic_load_explicit(&server->agents[i].taken,
+                                 memory_order_acquire) != /* F4, with F3 */
+            latest(server))
+            return;
+    for (; server->later_count > 1; server->later_count--) {
+        fby_serve_config_clear(server->later[0]);
+        free(server->later[0]);
+        memmove(server->later, server->later + 1,
+                (server->later_count - 1) * sizeof *server->later);
+    }
+}
+
 /* SIGHUP. What is wrong is said, and what runs stays. */
 static void reload(struct server *server)
 {
     fby_serve_config *next = NULL;
     fby_config_notes notes = {0};
+
+    drop_superseded(server);
     fby_serve_config **later =
         realloc(server->later, (server->later_count + 1) * sizeof *server->later);
     if (later == NULL)
@@ -495,6 +531,18 @@ static void check_memory(const struct server *server)
         fby_log(FBY_LOG_WARN, "there may be too little memory", fby_log_uint("wants_bytes", wants),
                 fby_log_uint("has_bytes", may),
                 fby_log_text("lower", "threads, max_batch_tokens, pool_bytes, large_bytes"));
+}
+
+/* Of what an agent may have admitted, one text may be all. */
+static void check_queue(const struct server *server)
+{
+    for (uint32_t i = 0; i < server->api.served_count; i++)
+        if (server->served[i].info.max_tokens > server->plan.max_queued)
+            fby_log(FBY_LOG_WARN,
+                    "longer texts of the model are refused than max_queued_tokens has "
+                    "for each agent",
+                    fby_log_text("model", server->served[i].name),
+                    fby_log_uint("tokens", server->plan.max_queued));
 }
 
 static void announce(const struct server *server)
@@ -543,6 +591,7 @@ int fby_serve_run(const fby_serve_config *config)
         return status == FBY_ECANCELED ? 0 : 1;
     }
     check_memory(&server);
+    check_queue(&server);
     if (wait_until_warm(&server, &set)) {
         announce(&server);
         fby_notify("READY=1");

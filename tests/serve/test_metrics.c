@@ -22,9 +22,9 @@ static fby_served served[] = {{
              .max_tokens = 256},
 }};
 static const fby_api api = {.served = served, .served_count = 1};
-static fby_serve_config config = {.max_queued_tokens = 1000, .stall_ms = 2000};
-static const fby_metrics metrics = {.api = &api,
-                                    .config = &config,
+static fby_metrics metrics = {.api = &api,
+                                    .max_queued_tokens = 1000,
+                                    .stall_ms = 2000,
                                     .agents = agents,
                                     .agent_count = AGENTS,
                                     .workers = workers,
@@ -37,7 +37,7 @@ static int zero(void **state)
     (void)state;
     memset(agents, 0, sizeof agents);
     memset(workers, 0, sizeof workers);
-    config.metrics_compat = FBY_METRICS_PLAIN;
+    metrics.compat = FBY_METRICS_PLAIN;
     return 0;
 }
 
@@ -171,7 +171,7 @@ static void the_text_is_what_prometheus_reads(void **state)
 {
     (void)state;
     assert_true(check_format(written()) > 300);
-    config.metrics_compat = FBY_METRICS_TEI;
+    metrics.compat = FBY_METRICS_TEI;
     assert_true(check_format(written()) > 700);
 }
 
@@ -220,7 +220,7 @@ static void what_text_embeddings_inference_counts_is_there_when_asked_for(void *
         "te_batch_next_tokens_bucket{le=\"1048576\"} 0\n",
     };
     (void)state;
-    config.metrics_compat = FBY_METRICS_TEI;
+    metrics.compat = FBY_METRICS_TEI;
     fby_counter_add(&agents[0].single, 3);
     fby_counter_add(&agents[1].batch, 2);
     fby_counter_add(&agents[0].single_answered, 2);

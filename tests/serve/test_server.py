@@ -146,6 +146,30 @@ class Http(ServerTest):
             pass
         self.assertEqual(self.client.answer().status, 413)
 
+    def test_where_it_is_unclear_how_long_a_body_is_nothing_more_is_read(self):
+        body = b'{"input":"hello"}'
+        behind = b"GET /live HTTP/1.1\r\nHost: x\r\n\r\n"
+        for lines in (b"Host: x\r\nContent-Length: 17\r\nContent-Length: 60",
+                      b"Host: x\r\nContent-Length: 17\r\nTransfer-Encoding: chunked",
+                      b"Host: x\r\nTransfer-Encoding: identity",
+                      b"Host: x\r\nTransfer-Encoding: gzip, chunked",
+                      b"Host: x\r\nHost: y\r\nContent-Length: 17",
+                      b"Content-Length: 17"):
+            with self.subTest(lines=lines):
+                client = self.connect(self.server)
+                client.send(b"POST /v1/embeddings HTTP/1.1\r\n" + lines + b"\r\n\r\n" + body
+                            + behind)
+                answer = client.answer()
+                self.assertEqual((answer.status, answer.code()), (400, "invalid_value"))
+                self.assertTrue(client.is_closed())
+                self.assertEqual(client.kept, b"")
+
+    def test_a_target_in_absolute_form_is_its_path(self):
+        for target in ("http://localhost/v1/embeddings", "HTTPS://x:1/v1/embeddings"):
+            answer = self.client.ask("POST", target, {"input": "x"})
+            self.assertEqual(answer.status, 200)
+        self.assertEqual(self.client.ask("GET", "http://localhost").status, 200)
+
     def test_a_body_that_nobody_wants_is_not_read_without_end(self):
         for path in ("/no/such/path", "/v1/embeddings"):  # unknown; not a body that can be read
             client = self.connect(self.server)
