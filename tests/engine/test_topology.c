@@ -186,9 +186,7 @@ static void the_systems_files_are_read(void **state)
     assert_int_equal(placed.workers, 3);
     temporary_text(dir, "cpu/online", "0-x\n");
     assert_int_equal(fby_topology_read_at(dir, NULL, &machine), FBY_EFORMAT);
-    char command[4200];
-    snprintf(command, sizeof command, "rm -r %s", dir);
-    assert_int_equal(system(command), 0);
+    temporary_remove(dir);
     free(dir);
     fby_topology_read(&machine); /* this machine's, whatever it is */
     place(0);

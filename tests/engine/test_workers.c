@@ -8,7 +8,7 @@
  */
 #include "forebay/embed.h"
 #include "model/encoder.h"
-#include "test.h"
+#include "model/temporary.h"
 
 #include <pthread.h>
 #include <unistd.h>
@@ -294,8 +294,7 @@ static void calling_cancelling_and_closing_at_once(void **state)
 static void what_was_measured_is_used_and_kept(void **state)
 {
     (void)state;
-    char dir[] = "/tmp/forebay-workers-XXXXXX";
-    assert_non_null(mkdtemp(dir));
+    char *dir = temporary_dir();
     fby_model_options options = FBY_MODEL_OPTIONS_INIT;
     options.threads = 2;
     options.cache_dir = dir;
@@ -312,9 +311,8 @@ static void what_was_measured_is_used_and_kept(void **state)
         assert_memory_equal(vector, alone[0], sizeof vector);
         fby_model_close(model);
     }
-    char command[64];
-    snprintf(command, sizeof command, "rm -r %s", dir);
-    assert_int_equal(system(command), 0);
+    temporary_remove(dir);
+    free(dir);
 }
 
 int main(void)
