@@ -80,7 +80,7 @@ class Table(CommandTest):
             self.fails(2, *words, "-x", says=["-x"])
         self.fails(2, "embed", "--formt", "npy", says=["did you mean --format?"])
         self.fails(2, "embed", "--format", "xml", says=["npy|jsonl|csv|f32"])
-        self.fails(2, "embed", "--threads", "0", says=["--threads 0"])
+        self.fails(2, "embed", "--threads", "1025", says=["--threads 1025"])
         self.fails(2, "embed", "--count", says=["--count wants N"])
         self.fails(2, "embed", "--field", "x", says=["--jsonl"])
         self.fails(2, "info", "word", says=["word"])
