@@ -9,7 +9,8 @@
  *     member:      take a seat, joined + 1 --> look at `called` ----------------> run, leave
  *
  * Seats are taken and closed under the engine's lock, so that who has taken one
- * is counted in the size.
+ * is counted in the size. tests/spin/workers.pml is this, and how workers wait, as
+ * a model.
  */
 #include <sched.h>
 
