@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The allocator's workloads in this process: fby_malloc beside libc's malloc
- * (or whatever is preloaded in its place), round by round in turn. For figures
- * about memory, and beside other allocators, bench/alloc_workload runs each in a
- * process of its own.
+ * (or whatever is preloaded in its place), round by round in turn. The command's
+ * own malloc is fby_malloc, so libc's is asked for by name. For figures about
+ * memory, and beside other allocators, bench/alloc_workload runs each in a process
+ * of its own.
  *
  * --design instead compares three ways to lock the same simple allocator.
  */
-#include <malloc.h>
+#include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -206,11 +207,29 @@ static fby_status run_designs(fby_report *report, bench_contest *contest, struct
     return FBY_OK;
 }
 
+/* The function of that name behind this program's own into the pointer at `function`. */
+static void find_next(const char *name, void *function)
+{
+    void *found = dlsym(RTLD_NEXT, name);
+    memcpy(function, &found, sizeof found);
+}
+
+static alloc_table libc_table(void)
+{
+    alloc_table table;
+    find_next("malloc", &table.malloc);
+    find_next("aligned_alloc", &table.aligned_alloc);
+    find_next("realloc", &table.realloc);
+    find_next("free", &table.free);
+    find_next("malloc_usable_size", &table.usable_size);
+    return table;
+}
+
 static int run_bench(const fby_cli_command *self, int argc, char **argv)
 {
-    static const named_table both[] = {
+    const named_table both[] = {
         {"forebay", {fby_malloc, fby_aligned_alloc, fby_realloc, fby_free, usable_by_forebay}},
-        {"libc", {malloc, aligned_alloc, realloc, free, malloc_usable_size}},
+        {"libc", libc_table()},
     };
     static const named_table designs[] = {
         {"global", FBY_DESIGN_TABLE(global)},
