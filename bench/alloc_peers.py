@@ -34,9 +34,10 @@ MIXES = [w for w in WORKLOADS if w not in ("cross_thread", "batch_step", "pair32
 # By the clock, and by the time that the threads were on a processor: the second where other work
 # competes for the machine.
 SPEED = ["mops_per_s", "mops_per_cpu_s"]
-# Columns that say more when smaller; the rest when larger.
-SMALLER = ("alloc_batch_p99_ns", "free_batch_p99_ns", "alloc_single_p99_ns",
-           "free_single_p99_ns", "usable_per_requested", "rss_peak_bytes", "rss_left_share")
+# Means of 64 calls, and single calls; these are printed, the other percentiles and those by size
+# only written.
+PRINTED = ["alloc_batch_p99_ns", "free_batch_p99_ns", "alloc_single_p99_ns", "free_single_p99_ns"]
+MEMORY = ["usable_per_requested", "rss_peak_bytes", "rss_left_share", "peak_live_bytes"]
 
 
 def library(name):
@@ -80,29 +81,35 @@ def spread(values):
     return q1, median, q3
 
 
+def latencies(point):
+    return [c for c in point if c.endswith(("_p50_ns", "_p99_ns", "_p999_ns"))]
+
+
 def rounds(args, peers, workload, threads, columns, count, **how):
-    """{allocator: {column: [a value a round]}}"""
-    values = {name: {c: [] for c in columns} for name in peers}
+    """{allocator: {column: [a value a round]}}; `columns` is a list, or a function of a point."""
+    values = {name: {} for name in peers}
     for number in range(count):
         order = list(peers)
         random.Random(number).shuffle(order)
         for name in order:
             point = run(args.build, peers[name], workload, threads, args.seed + number, **how)
-            for column in columns:
-                values[name][column].append(point[column])
+            for column in columns(point) if callable(columns) else columns:
+                values[name].setdefault(column, []).append(point[column])
     return values
 
 
-def report(writer, label, threads, values, columns):
+def report(writer, label, threads, values):
     others = [name for name in values if name in ("glibc", *DEBIAN)]
-    for column in columns:
+    for column in values[OURS]:
         medians = {name: spread(v[column])[1] for name, v in values.items()}
-        pick = min if column in SMALLER else max
+        pick = max if column in SPEED else min
         best = pick(others, key=lambda name: medians[name])
         for name, v in values.items():
             q1, median, q3 = spread(v[column])
             writer.writerow([label, threads, name, column, len(v[column]), q1, median, q3, best,
                              median / medians[best] if medians[best] else ""])
+        if column not in SPEED + PRINTED + MEMORY:
+            continue
         ours = spread(values[OURS][column])
         ratio = ours[1] / medians[best] if medians[best] else float("nan")
         print(f"{label:<26}{threads:>3}  {column:<22}{ours[1]:>12.4g} "
@@ -172,26 +179,22 @@ def main():
                 if workload == "cross_thread" and threads < 2:
                     continue
                 values = rounds(args, peers, workload, threads, SPEED, args.rounds)
-                report(writer, workload, threads, values, SPEED)
+                report(writer, workload, threads, values)
         for trace in filter(None, os.environ.get("BENCH_TRACES", "").split(":")):
             for threads in args.threads:
                 values = rounds(args, peers, "recorded", threads, SPEED, args.rounds,
                                 trace=trace)
-                report(writer, "recorded_" + pathlib.Path(trace).stem, threads, values,
-                       SPEED)
-        latency = ["alloc_batch_p99_ns", "free_batch_p99_ns", "alloc_single_p99_ns",
-                   "free_single_p99_ns"]
-        memory = ["usable_per_requested", "rss_peak_bytes", "rss_left_share"]
+                report(writer, "recorded_" + pathlib.Path(trace).stem, threads, values)
         for workload in [w for w in args.workloads if w in MIXES]:
             for threads in [t for t in args.threads if t <= 2]:
                 if args.latency_rounds:
-                    values = rounds(args, peers, workload, threads, latency, args.latency_rounds,
-                                    latency=True)
-                    report(writer, workload, threads, values, latency)
+                    values = rounds(args, peers, workload, threads, latencies,
+                                    args.latency_rounds, latency=True)
+                    report(writer, workload, threads, values)
                 if args.memory_rounds:
-                    values = rounds(args, peers, workload, threads, memory, args.memory_rounds,
+                    values = rounds(args, peers, workload, threads, MEMORY, args.memory_rounds,
                                     settle_ms=2000)
-                    report(writer, workload, threads, values, memory)
+                    report(writer, workload, threads, values)
     with open(results / "alloc.csv", newline="") as file:
         plot(list(csv.DictReader(file)), ROOT / "bench/plots")
 
