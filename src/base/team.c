@@ -62,9 +62,9 @@ bool fby_team_meet(fby_team *team)
         atomic_store_explicit(&team->arrived, 0, memory_order_relaxed);
         uint32_t before = step;
         /* T3, with T4: and hands it on. Only a break comes between. */
-        while (!atomic_compare_exchange_weak_explicit(
-            &team->step, &before, (before & BROKEN) | ((before + 1) & STEPS), memory_order_acq_rel,
-            memory_order_relaxed))
+        while (!atomic_compare_exchange_weak_explicit(&team->step, &before,
+                                                      (before & BROKEN) | ((before + 1) & STEPS),
+                                                      memory_order_acq_rel, memory_order_relaxed))
             ;
         wake_all(team);
         return (before & BROKEN) == 0;
