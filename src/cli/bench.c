@@ -2,16 +2,8 @@
 #include "cli/commands.h"
 
 static const fby_cli_command *const benches[] = {
-    &fby_bench_alloc,
-    &fby_bench_compare,
-    &fby_bench_disruptor,
-    &fby_bench_embed,
-    &fby_bench_heap,
-    &fby_bench_ring,
-    &fby_bench_search,
-    &fby_bench_serve,
-    &fby_bench_workers,
-    NULL,
+    &fby_bench_alloc, &fby_bench_compare, &fby_bench_disruptor, &fby_bench_embed,   &fby_bench_heap,
+    &fby_bench_ring,  &fby_bench_search,  &fby_bench_serve,     &fby_bench_workers, NULL,
 };
 
 static const fby_cli_option options[] = {{.kind = FBY_CLI_END}};

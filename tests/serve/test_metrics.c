@@ -23,13 +23,13 @@ static fby_served served[] = {{
 }};
 static const fby_api api = {.served = served, .served_count = 1};
 static fby_metrics metrics = {.api = &api,
-                                    .max_queued_tokens = 1000,
-                                    .stall_ms = 2000,
-                                    .agents = agents,
-                                    .agent_count = AGENTS,
-                                    .workers = workers,
-                                    .worker_count = WORKERS,
-                                    .started_ns = 1};
+                              .max_queued_tokens = 1000,
+                              .stall_ms = 2000,
+                              .agents = agents,
+                              .agent_count = AGENTS,
+                              .workers = workers,
+                              .worker_count = WORKERS,
+                              .started_ns = 1};
 static char text[1 << 18];
 
 static int zero(void **state)
