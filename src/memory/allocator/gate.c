@@ -7,11 +7,6 @@
 #include "memory/allocator/scope.h"
 #include "memory/allocator/trace.h"
 
-enum {
-    FILL_NEW = 0xd3,  /* what a block holds that was just allocated, under FBY_GATE_SECURE */
-    FILL_FREE = 0xdf, /* and one that was freed */
-};
-
 /* The bit that says whether a block is in the program's hands. */
 static uint64_t *live_word(uint32_t class_index, const void *block, uint64_t *bit)
 {
@@ -29,7 +24,7 @@ static void secure_malloc(uint32_t class_index, void *block)
     /* Bits of a word may belong to blocks of several threads. */
     _Atomic uint64_t *shared = (_Atomic uint64_t *)word;
     atomic_fetch_or_explicit(shared, bit, memory_order_relaxed);
-    memset(block, FILL_NEW, fby_class_sizes[class_index]);
+    memset(block, FBY_FILL_NEW, fby_class_sizes[class_index]);
 }
 
 static void secure_free(uint32_t class_index, void *block)
@@ -38,7 +33,7 @@ static void secure_free(uint32_t class_index, void *block)
     _Atomic uint64_t *shared = (_Atomic uint64_t *)word;
     if ((atomic_fetch_and_explicit(shared, ~bit, memory_order_relaxed) & bit) == 0)
         fby_harden_fail(block, FBY_DOUBLE_FREE);
-    memset(block, FILL_FREE, fby_class_sizes[class_index]);
+    memset(block, FBY_FILL_FREE, fby_class_sizes[class_index]);
 }
 
 void *fby_gate_malloc(fby_cache *cache, uint32_t class_index, size_t size, size_t align)

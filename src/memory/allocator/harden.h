@@ -9,6 +9,11 @@
 /* "forebay: free(0x…): WHAT". Allocates nothing. */
 _Noreturn FBY_COLD void fby_harden_fail(const void *pointer, const char *what);
 
+enum {
+    FBY_FILL_NEW = 0xd3,  /* what a block holds that was just allocated, where that is filled */
+    FBY_FILL_FREE = 0xdf, /* and one that was freed */
+};
+
 #define FBY_DOUBLE_FREE "block is free already"
 #define FBY_NOT_A_BLOCK "pointer is not the beginning of a block"
 #define FBY_FOREIGN     "pointer does not belong to this allocator"

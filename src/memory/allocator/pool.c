@@ -191,6 +191,8 @@ static void give_one(fby_pool *pool, uint32_t class_index, uint32_t unit, void *
         fby_harden_fail(block, FBY_NOT_A_BLOCK);
     if (FBY_UNLIKELY((*word & bit) != 0))
         fby_harden_fail(block, FBY_DOUBLE_FREE);
+    if (FBY_DEBUG >= 1)
+        memset(block, FBY_FILL_FREE, fby_class_sizes[class_index]);
     *word |= bit;
     span->small.free_blocks++;
     if (index / 64 < span->small.scan)
