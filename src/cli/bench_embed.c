@@ -36,6 +36,7 @@ struct options {
 
 static const fby_cli_option options_table[] = {
     FBY_MODEL_OPTIONS(struct options, model),
+    FBY_MODEL_GOAL_OPTIONS(struct options, model),
     {.kind = FBY_CLI_TEXT,
      .name = "file",
      .argument = "FILE",

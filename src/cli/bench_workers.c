@@ -23,6 +23,7 @@ enum { PART_GRID, PART_CANCELLATION, PART_LOAD };
 
 static const fby_cli_option options_table[] = {
     FBY_MODEL_OPTIONS(fby_workers_options, model),
+    FBY_MODEL_GOAL_OPTIONS(fby_workers_options, model),
     {.kind = FBY_CLI_LIST,
      .name = "batch",
      .argument = "N",
@@ -118,6 +119,7 @@ fby_status fby_workers_open(const fby_workers_options *options, uint32_t threads
     fby_model_options with = FBY_MODEL_OPTIONS_INIT;
     with.precision = (fby_precision)options->model.precision;
     with.goal = (fby_goal)options->model.goal;
+    with.latency_target_ms = (uint32_t)options->model.latency_target_ms;
     with.threads = threads;
     with.parallelism = parallelism;
     with.strategy = strategy;

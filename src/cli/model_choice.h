@@ -30,31 +30,34 @@ typedef struct fby_model_choice {
         {.kind = FBY_CLI_UINT,                                                                     \
          .name = "threads",                                                                        \
          .argument = "N",                                                                          \
-         .help = "threads at work; 0: as many of this process's processors as pay (0)",            \
+         .help = "threads at work; 0: as many as pay (0)",                                         \
          .offset = offsetof(type, member) + offsetof(fby_model_choice, threads),                   \
          .max = 1024},                                                                             \
         {.kind = FBY_CLI_CHOICE,                                                                   \
          .name = "parallelism",                                                                    \
          .argument = "P",                                                                          \
-         .help = "coarse: each thread texts of its own; fine: all share each batch (auto)",        \
+         .help = "auto; threads apart: coarse; sharing texts: fine",                               \
          .choices = "auto|coarse|fine",                                                            \
          .offset = offsetof(type, member) + offsetof(fby_model_choice, parallelism)},              \
-        {.kind = FBY_CLI_CHOICE,                                                                   \
-         .name = "goal",                                                                           \
-         .argument = "G",                                                                          \
-         .help = "what batches are sized for: throughput or latency (throughput)",                 \
-         .choices = "throughput|latency",                                                          \
-         .offset = offsetof(type, member) + offsetof(fby_model_choice, goal)},                     \
-        {.kind = FBY_CLI_UINT,                                                                     \
-         .name = "latency-target-ms",                                                              \
-         .argument = "MS",                                                                         \
-         .help = "99 of 100 calls are to take no longer; batches shrink for it (0: no target)",    \
-         .offset = offsetof(type, member) + offsetof(fby_model_choice, latency_target_ms),         \
-         .max = 1000000},                                                                          \
     {                                                                                              \
         .kind = FBY_CLI_CHOICE, .name = "precision", .argument = "P",                              \
         .help = "of weights and products: f32, bf16 or int8 (f32)", .choices = "f32|bf16|int8",    \
         .offset = offsetof(type, member) + offsetof(fby_model_choice, precision)                   \
+    }
+
+/* And what is to be short. */
+#define FBY_MODEL_GOAL_OPTIONS(type, member)                                                       \
+    {.kind = FBY_CLI_CHOICE,                                                                       \
+     .name = "goal",                                                                               \
+     .argument = "G",                                                                              \
+     .help = "what batches are sized for: throughput or latency (throughput)",                     \
+     .choices = "throughput|latency",                                                              \
+     .offset = offsetof(type, member) + offsetof(fby_model_choice, goal)},                         \
+    {                                                                                              \
+        .kind = FBY_CLI_UINT, .name = "latency-target-ms", .argument = "MS",                       \
+        .help = "99 of 100 calls are to take no longer; batches shrink for it (0: no target)",     \
+        .offset = offsetof(type, member) + offsetof(fby_model_choice, latency_target_ms),          \
+        .max = 1000000                                                                             \
     }
 
 /* The directory that `choice` means. FBY_ENOENT lists where it looked. */
