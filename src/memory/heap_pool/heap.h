@@ -105,8 +105,8 @@ void fby_heap_give(fby_pool_heap *heap, fby_heap_block block);
 void fby_heap_pin_in(fby_pool_heap *heap, fby_heap_block block, fby_heap_place *place);
 void fby_heap_unpin_in(fby_pool_heap *heap, fby_heap_block block);
 
-/* Whether a request of `granules` may find room: a guess. Lower is nearer to its size;
- * FBY_TLSF_NONE is no. */
+/* Whether a request of `granules` may find room. Lower is nearer to its size, FBY_TLSF_NONE is no:
+ * a guess either way, while another thread is in the heap. */
 static inline uint32_t fby_heap_fit(const fby_pool_heap *heap, uint32_t granules)
 {
     return fby_tlsf_nearest(&heap->tlsf, granules);

@@ -79,26 +79,47 @@ static uint32_t take_turn(fby_heap_pool *pool)
     return turn;
 }
 
-/* First whoever has room and no other thread in it, then in the same order those that one was in.
+/*
+ * What the bitmaps exclude is asked too before the system is: a heap is full when it says so under
+ * its lock. Those are passed by that have too few free bytes, of which a look tells for sure.
  */
+static FBY_COLD uint32_t serve_waiting(fby_heap_pool *pool, const fby_heap_request *request,
+                                       uint32_t start, uint32_t full, fby_heap_block *block,
+                                       fby_heap_place *place)
+{
+    const uint32_t top = top_of(pool);
+    const uint64_t bytes = (uint64_t)request->granules * FBY_HEAP_GRANULE;
+
+    for (uint32_t i = 0, at = start; i < top; i++, at++) {
+        at = at < top ? at : 0;
+        if ((full >> at & 1) == 0 && fby_heap_free_bytes(&pool->heaps[at]) >= bytes &&
+            fby_heap_take(&pool->heaps[at], request, true, block, place) == FBY_HEAP_SERVED)
+            return at;
+    }
+    return FBY_TLSF_NONE;
+}
+
+/* First whoever seems to have room and has no other thread in it, then in the same order those that
+ * one was in, then the others. */
 static uint32_t serve(fby_heap_pool *pool, const fby_heap_request *request, fby_heap_block *block,
                       fby_heap_place *place)
 {
-    uint32_t tried = 0, busy = 0, start = take_turn(pool), at;
+    uint32_t full = 0, busy = 0, start = take_turn(pool), at;
 
-    while ((at = choose(pool, start, request->granules, tried)) != FBY_TLSF_NONE) {
+    while ((at = choose(pool, start, request->granules, full | busy)) != FBY_TLSF_NONE) {
         fby_heap_answer answer = fby_heap_take(&pool->heaps[at], request, false, block, place);
         if (FBY_LIKELY(answer == FBY_HEAP_SERVED))
             return at;
-        tried |= 1u << at;
+        full |= (uint32_t)(answer == FBY_HEAP_FULL) << at;
         busy |= (uint32_t)(answer == FBY_HEAP_BUSY) << at;
     }
     while (busy != 0 && (at = choose(pool, start, request->granules, ~busy)) != FBY_TLSF_NONE) {
         if (fby_heap_take(&pool->heaps[at], request, true, block, place) == FBY_HEAP_SERVED)
             return at;
+        full |= 1u << at;
         busy &= ~(1u << at);
     }
-    return FBY_TLSF_NONE;
+    return serve_waiting(pool, request, start, full, block, place);
 }
 
 /* ---- exhaustion ---- */

@@ -53,14 +53,12 @@ static uint32_t next_class(const fby_tlsf *tlsf, uint32_t class)
         return FBY_TLSF_NONE;
     uint32_t power = class >> STEPS_SHIFT;
     uint32_t map = bits_of(&tlsf->steps[power]) & UINT32_MAX << class % FBY_TLSF_STEPS;
-    if (map == 0) {
+    while (map == 0) { /* again where another thread emptied it just now */
         uint32_t powers = bits_of(&tlsf->powers) & (uint32_t)((uint64_t)UINT32_MAX << (power + 1));
         if (powers == 0)
             return FBY_TLSF_NONE;
         power = (uint32_t)__builtin_ctz(powers);
         map = bits_of(&tlsf->steps[power]);
-        if (map == 0) /* another thread emptied it just now */
-            return FBY_TLSF_NONE;
     }
     return (power << STEPS_SHIFT) + (uint32_t)__builtin_ctz(map);
 }

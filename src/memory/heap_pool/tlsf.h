@@ -74,7 +74,8 @@ uint32_t fby_tlsf_take(fby_tlsf *tlsf, uint32_t count, uint32_t align_shift);
 void fby_tlsf_give(fby_tlsf *tlsf, uint32_t block);
 
 /* The class of the smallest free blocks among which one of `count` granules may be; classes ascend
- * with sizes. FBY_TLSF_NONE: there is none. A guess, unless nobody else changes anything. */
+ * with sizes. FBY_TLSF_NONE: there is none. A guess, unless nobody else changes anything: in the
+ * middle of a take or give the only free block is in no class. */
 uint32_t fby_tlsf_nearest(const fby_tlsf *tlsf, uint32_t count);
 
 /* Granules of the largest free block: a walk through one list. */

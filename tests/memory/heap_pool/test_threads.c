@@ -183,11 +183,72 @@ static void and_growth_meanwhile(void **state)
     run(FBY_HEAP_ROUND_ROBIN, true, &rng);
 }
 
+/* ---- a pool with room ---- */
+
+enum { FEW = 4 };
+
+static void *use_little(void *argument)
+{
+    fby_rng rng = {*(uint64_t *)argument};
+    fby_heap_block mine[FEW] = {0};
+    for (int i = 0; i < 10 * ROUNDS; i++) {
+        fby_heap_block *one = &mine[fby_rng_below(&rng, FEW)];
+        if (*one != 0)
+            fby_heap_release(pool, *one);
+        uint64_t bytes = 1 + fby_rng_below(&rng, 6000);
+        if (fby_heap_acquire(pool, bytes, 0, "little", one, NULL) != FBY_OK) {
+            atomic_fetch_add(&failures, 1);
+            *one = 0;
+        }
+    }
+    for (int i = 0; i < FEW; i++)
+        if (mine[i] != 0)
+            fby_heap_release(pool, mine[i]);
+    return NULL;
+}
+
+/* One heap, so that its free block is in no list whenever a thread is in the middle of a call. */
+static void run_little(fby_heap_strategy strategy, fby_rng *rng)
+{
+    fby_heap_pool_options options = FBY_HEAP_POOL_OPTIONS_INIT;
+    fby_heap_pool_stats stats = {.struct_size = sizeof stats};
+    pthread_t threads[THREADS];
+    uint64_t seeds[THREADS];
+    options.num_heaps = 1;
+    options.heap_bytes = MIB; /* a tenth of it is used */
+    options.strategy = strategy;
+    options.dynamic_growth = true;
+    options.max_heaps = 2;
+    if (fby_heap_pool_create(&options, &pool) != FBY_OK)
+        fail_msg("%s", fby_last_error());
+    for (int i = 0; i < THREADS; i++) {
+        seeds[i] = fby_rng_next(rng);
+        assert_int_equal(pthread_create(&threads[i], NULL, use_little, &seeds[i]), 0);
+    }
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    assert_int_equal(fby_heap_pool_get_stats(pool, &stats), FBY_OK);
+    fby_heap_pool_close(pool, NULL);
+    assert_int_equal(atomic_load(&failures), 0);
+    assert_int_equal(stats.all.acquired, THREADS * 10 * ROUNDS);
+    assert_int_equal(stats.fallback, 0);
+    assert_int_equal(stats.grown, 0);
+}
+
+static void a_heap_with_room_never_seems_full(void **state)
+{
+    (void)state;
+    fby_rng rng = fby_rng_from_env();
+    for (int strategy = 0; strategy < 3; strategy++)
+        run_little((fby_heap_strategy)strategy, &rng);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(blocks_survive_four_threads_at_exhaustion),
         cmocka_unit_test(and_growth_meanwhile),
+        cmocka_unit_test(a_heap_with_room_never_seems_full),
     };
     return cmocka_run_group_tests_name("heap_threads", tests, NULL, NULL);
 }
