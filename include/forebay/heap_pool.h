@@ -92,8 +92,8 @@ typedef struct fby_heap_pool_options {
     uint64_t heap_bytes;    /* rounded up to 64 KiB; 0: from `parts` */
     uint32_t num_heaps;     /* 0: one a processor, 4 at most, one a part at most */
 
-    /* What will be acquired together (bytes each), for heap_bytes 0: heaps as small as hold all of
-     * it, the largest parts placed first. */
+    /* What will be acquired together (bytes each), for heap_bytes 0: heaps that hold all of it in
+     * whatever order it comes, as long as nothing is released in between. */
     const uint64_t *parts;
     size_t part_count;
 
@@ -113,7 +113,8 @@ typedef struct fby_heap_pool_options {
     double compaction_threshold;     /* of heaps more fragmented than this; 0: 0.5 */
     uint32_t compaction_interval_ms; /* 0: 60,000 */
 
-    uint32_t blocks_max;           /* in a heap at once; 0: one a 4 KiB, from 1,024 to 1,048,576 */
+    uint32_t blocks_max;           /* and free pieces between them, in a heap at once; 0: one a
+                                    * 4 KiB, from 1,024 to 1,048,576 */
     bool no_huge_pages;            /* host: do not ask for them */
     bool on_node;                  /* host: take memory of `node`, as far as it goes */
     uint32_t node;                 /* NUMA */
@@ -236,11 +237,12 @@ typedef struct fby_heap_pool_stats {
     uint32_t warmup_count; /* of warmup_bytes, ascending */
     uint64_t warmup_bytes[FBY_HEAP_WARMUP_MAX];
     fby_heap_stats heaps[FBY_HEAP_HEAPS_MAX];
+    uint64_t crowded; /* of the fallback: a heap had the bytes, but blocks_max blocks and pieces */
 } fby_heap_pool_stats;
 
-/* Consistent within each heap; the totals are the sums of what is shown. FBY_EINVAL for a wrong
- * struct_size. With statistics off, what is now is there and all counts but those of blocks are 0.
- */
+/* Consistent within each heap; the totals are the sums of what is shown. As many bytes are written
+ * as struct_size says, so that the struct may grow at its end; FBY_EINVAL where that is too small
+ * to be one. With statistics off, what is now is there and all counts but those of blocks are 0. */
 FBY_API fby_status fby_heap_pool_get_stats(fby_heap_pool *pool, fby_heap_pool_stats *stats);
 
 /* Counts begin again. */
@@ -301,8 +303,8 @@ typedef struct fby_heap_closing {
     uint64_t leaked, leaked_bytes;
 } fby_heap_closing;
 
-/* Ends the pool with all its blocks; `closing` (NULL: nobody asks) says what was not released. No
- * other call may run. NULL is fine. */
+/* Ends the pool with all its blocks; `closing` (NULL: nobody asks) says what was not released, as
+ * much of it as struct_size has. No other call may run. NULL is fine. */
 FBY_API void fby_heap_pool_close(fby_heap_pool *pool, fby_heap_closing *closing);
 
 /* The device of a Vulkan pool; FBY_EUNSUPPORTED for another's. */

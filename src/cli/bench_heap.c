@@ -104,6 +104,22 @@ static fby_heap_pool_options pool_options(const struct bench *bench, uint64_t he
     return options;
 }
 
+/* Blocks that `pool` took from the system. */
+static uint64_t fallbacks_of(fby_heap_pool *pool)
+{
+    fby_heap_pool_stats stats = {.struct_size = sizeof stats};
+    return fby_heap_pool_get_stats(pool, &stats) == FBY_OK ? stats.fallback : UINT64_MAX;
+}
+
+/* A pool's figure that is partly the system's is none. */
+static fby_status check_fallbacks(uint64_t count)
+{
+    return count == 0
+               ? FBY_OK
+               : fby_error(FBY_ENOMEM, "%llu blocks of a row were the system's, not the pool's",
+                           (unsigned long long)count);
+}
+
 /* ---- calls ---- */
 
 struct samples {
@@ -121,7 +137,8 @@ static void keep(struct samples *samples, uint64_t round, const fby_heap_times *
     samples->release_p999[round] = times->release_p999;
 }
 
-static void report_samples(fby_report *report, struct samples *samples, uint64_t rounds)
+static void report_samples(fby_report *report, struct samples *samples, uint64_t rounds,
+                           uint64_t fallbacks)
 {
     FBY_REPORT_SPREAD(report, "acquire_p50_ns", fby_spread_of(samples->acquire, rounds));
     FBY_REPORT_SPREAD(report, "acquire_p99_ns", fby_spread_of(samples->acquire_p99, rounds));
@@ -129,6 +146,7 @@ static void report_samples(fby_report *report, struct samples *samples, uint64_t
     FBY_REPORT_SPREAD(report, "release_p50_ns", fby_spread_of(samples->release, rounds));
     FBY_REPORT_SPREAD(report, "release_p99_ns", fby_spread_of(samples->release_p99, rounds));
     fby_report_real(report, "release_p999_ns", fby_spread_of(samples->release_p999, rounds).median);
+    fby_report_uint(report, "fallbacks", fallbacks);
     fby_report_uint(report, "rounds", rounds);
     fby_report_row(report);
 }
@@ -160,7 +178,7 @@ static fby_status run_calls_of(const struct bench *bench, int strategy, uint64_t
     };
     for (uint64_t round = 0; status == FBY_OK && round <= bench->options->rounds; round++) {
         status = fby_heap_time(&load, &times);
-        if (round > 0) /* the first warms up */
+        if (status == FBY_OK && round > 0) /* the first warms up */
             keep(&samples, round - 1, &times);
     }
     if (status == FBY_OK) {
@@ -169,7 +187,9 @@ static fby_status run_calls_of(const struct bench *bench, int strategy, uint64_t
         fby_report_uint(bench->report, "block_bytes", bytes);
         fby_report_uint(bench->report, "threads", threads);
         fby_report_uint(bench->report, "batch", load.batch);
-        report_samples(bench->report, &samples, bench->options->rounds);
+        uint64_t fallbacks = fallbacks_of(pool);
+        report_samples(bench->report, &samples, bench->options->rounds, fallbacks);
+        status = check_fallbacks(fallbacks);
     }
     fby_heap_pool_close(pool, NULL);
     return status;
@@ -206,6 +226,8 @@ static fby_status run_mixed(const struct bench *bench)
         fby_heap_times times[2 * STRATEGIES];
         for (int i = 0; i < 2 * STRATEGIES && status == FBY_OK; i++)
             status = fby_heap_time_mixed(pools[i], LIVE, MIXED_SAMPLES, &times[i]);
+        if (status != FBY_OK)
+            break;
         for (int i = 0; i < 2 * STRATEGIES && round > 0; i++)
             keep(&samples[i], round - 1, &times[i]);
         for (int i = 0; i < STRATEGIES && round > 0; i++)
@@ -218,7 +240,9 @@ static fby_status run_mixed(const struct bench *bench)
         fby_report_bool(bench->report, "statistics", i % 2 == 0);
         FBY_REPORT_SPREAD(bench->report, "statistics_ns_per_pair",
                           fby_spread_of(cost[i / 2], rounds));
-        report_samples(bench->report, &samples[i], rounds);
+        uint64_t fallbacks = fallbacks_of(pools[i]);
+        report_samples(bench->report, &samples[i], rounds, fallbacks);
+        status = check_fallbacks(fallbacks);
     }
     for (int i = 0; i < 2 * STRATEGIES; i++)
         fby_heap_pool_close(pools[i], NULL);
@@ -261,21 +285,22 @@ static fby_status run_raw_of(const struct bench *bench, fby_heap_pool *pool, fby
         status = fby_heap_time(&from_pool, &a);
         if (status == FBY_OK)
             status = fby_heap_time(&from_system, &b);
+        if (status != FBY_OK)
+            return status;
         pool_ns[at] = a.pair;
         raw_ns[at] = b.pair;
         ratio[at] = b.pair / a.pair;
     }
-    if (status != FBY_OK)
-        return status;
     fby_report_text(bench->report, "backend", backends[bench->options->backend]);
     fby_report_uint(bench->report, "block_bytes", bytes);
     fby_report_bool(bench->report, "fill", fill);
     FBY_REPORT_SPREAD(bench->report, "pool_ns_per_pair", fby_spread_of(pool_ns, rounds));
     FBY_REPORT_SPREAD(bench->report, "raw_ns_per_pair", fby_spread_of(raw_ns, rounds));
     FBY_REPORT_SPREAD(bench->report, "ratio_to_pool", fby_spread_of(ratio, rounds));
+    fby_report_uint(bench->report, "fallbacks", fallbacks_of(pool));
     fby_report_uint(bench->report, "rounds", rounds);
     fby_report_row(bench->report);
-    return FBY_OK;
+    return check_fallbacks(fallbacks_of(pool));
 }
 
 static fby_status run_raw(const struct bench *bench)
@@ -329,8 +354,12 @@ static fby_status time_first(const fby_heap_embed *embed, struct embedding *all,
     status = fby_heap_embed_run(embed, pool, 0, 1, &first);
     for (int i = 0; i < 9 && status == FBY_OK; i++)
         status = fby_heap_embed_run(embed, pool, 0, 1, &warm);
-    all->first_ms[way][round] = 1e3 / first.texts_per_s;
-    all->warm_ms[way][round] = 1e3 / warm.texts_per_s;
+    if (status == FBY_OK) {
+        all->first_ms[way][round] = 1e3 / first.texts_per_s;
+        all->warm_ms[way][round] = 1e3 / warm.texts_per_s;
+    }
+    if (status == FBY_OK && way != 2)
+        status = check_fallbacks(fallbacks_of(pool));
     fby_heap_pool_close(pool, NULL);
     return status;
 }
@@ -347,10 +376,11 @@ static fby_status run_ways(const struct bench *bench, struct embedding *all,
             int way = (int)((round + (uint64_t)i) % WAYS); /* none is always first */
             fby_heap_embed_times times = {0};
             status = fby_heap_embed_run(&embed, pools[way], at * requests, requests, &times);
+            if (status != FBY_OK)
+                break;
             all->texts_per_s[way][at] = times.texts_per_s;
             all->alloc_us[way][at] = times.alloc_us;
-            if (status == FBY_OK)
-                status = time_first(&embed, all, way, at);
+            status = time_first(&embed, all, way, at);
         }
         for (int way = 0; way < WAYS && status == FBY_OK; way++)
             all->ratio[way][at] = all->texts_per_s[way][at] / all->texts_per_s[2][at];
@@ -358,8 +388,10 @@ static fby_status run_ways(const struct bench *bench, struct embedding *all,
     return status;
 }
 
-static void report_ways(const struct bench *bench, struct embedding *all)
+static fby_status report_ways(const struct bench *bench, struct embedding *all,
+                              fby_heap_pool *const pools[WAYS])
 {
+    fby_status status = FBY_OK;
     const uint64_t rounds = bench->options->rounds;
     static double cost[ROUNDS_MAX];
     for (uint64_t i = 0; i < rounds; i++)
@@ -375,10 +407,15 @@ static void report_ways(const struct bench *bench, struct embedding *all)
         FBY_REPORT_SPREAD(bench->report, "first_ms", fby_spread_of(all->first_ms[way], rounds));
         FBY_REPORT_SPREAD(bench->report, "warm_ms", fby_spread_of(all->warm_ms[way], rounds));
         FBY_REPORT_SPREAD(bench->report, "statistics_percent", statistics);
+        uint64_t fallbacks = fallbacks_of(pools[way]);
+        fby_report_uint(bench->report, "fallbacks", fallbacks);
         fby_report_uint(bench->report, "requests", bench->options->requests);
         fby_report_uint(bench->report, "rounds", rounds);
         fby_report_row(bench->report);
+        if (status == FBY_OK && way != 2)
+            status = check_fallbacks(fallbacks);
     }
+    return status;
 }
 
 static fby_status run_embed(const struct bench *bench)
@@ -402,7 +439,7 @@ static fby_status run_embed(const struct bench *bench)
     if (status == FBY_OK)
         status = run_ways(bench, &all, pools);
     if (status == FBY_OK)
-        report_ways(bench, &all);
+        status = report_ways(bench, &all, pools);
     for (int i = 0; i < WAYS; i++)
         fby_heap_pool_close(pools[i], NULL);
     fby_encoder_close(all.encoder);

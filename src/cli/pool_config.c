@@ -24,7 +24,7 @@ typedef struct pool_key {
 } pool_key;
 
 #define AT(field) .offset = offsetof(fby_pool_config, field)
-enum { HEAP_MB_MAX = 128 << 10, INTERVAL_MS_MAX = 86400000 };
+enum { HEAP_MB_MAX = 128 << 10, INTERVAL_MS_MAX = 86400000, BLOCKS_MAX = 1 << 24 };
 
 static const pool_key compaction_keys[] = {
     {.name = "enabled", .kind = BOOL, AT(options.compaction)},
@@ -57,6 +57,7 @@ static const pool_key pool_keys[] = {
      .words = "round-robin|best-fit|least-used"},
     {.name = "dynamic_growth", .kind = BOOL, AT(options.dynamic_growth)},
     {.name = "max_heaps", .kind = NUMBER, AT(max_heaps), .min = 1, .max = FBY_HEAP_HEAPS_MAX},
+    {.name = "blocks_max", .kind = NUMBER_OR_AUTO, AT(blocks_max), .min = 16, .max = BLOCKS_MAX},
     {.name = "growth_trigger", .kind = SHARE, AT(options.growth_trigger)},
     {.name = "compaction", .kind = MAP, .keys = compaction_keys},
     {.name = NULL},
@@ -90,6 +91,7 @@ const fby_heap_pool_options *fby_pool_config_options(fby_pool_config *config)
     options->heap_bytes = config->heap_size_mb << 20;
     options->num_heaps = (uint32_t)config->num_heaps;
     options->max_heaps = (uint32_t)config->max_heaps;
+    options->blocks_max = (uint32_t)config->blocks_max;
     options->compaction_interval_ms = (uint32_t)config->interval_ms;
     options->statistics_off = !config->statistics;
     for (size_t i = 0; i < config->warmup_count; i++)

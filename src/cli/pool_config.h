@@ -24,6 +24,7 @@ typedef struct fby_pool_config {
     uint64_t heap_size_mb; /* 0: auto */
     uint64_t num_heaps;    /* 0: auto */
     uint64_t max_heaps, device, interval_ms;
+    uint64_t blocks_max; /* 0: auto */
     uint64_t warmup_mb[FBY_HEAP_WARMUP_MAX];
     uint64_t warmup_bytes[FBY_HEAP_WARMUP_MAX];
     size_t warmup_count;

@@ -162,6 +162,8 @@ static fby_status start(fby_heap_pool *pool, const char *trace_file)
         warm(pool, pool->counting.warmup_bytes[i]);
     for (uint32_t i = 0; i < pool->options.num_heaps; i++)
         fby_heap_forget(&pool->heaps[i]);
+    if (pool->options.dynamic_growth)
+        fby_heap_upkeep_watch(pool);
     return fby_heap_upkeep_start(pool);
 }
 
@@ -209,9 +211,7 @@ fby_status fby_heap_pool_create(const fby_heap_pool_options *given, fby_heap_poo
     pool->source = source;
     pool->device = device;
     pool->counting = counting;
-    pool->growth_bytes = options.dynamic_growth
-                             ? (uint64_t)((double)options.heap_bytes * options.growth_trigger)
-                             : UINT64_MAX;
+    atomic_store_explicit(&pool->growth_bytes, UINT64_MAX, memory_order_relaxed);
     fby_heap_upkeep_init(&pool->upkeep);
     fby_fallback_init(&pool->fallback, source, device, &pool->counting);
     for (uint32_t i = 0; i < FBY_HEAP_HEAPS_MAX; i++)
@@ -246,18 +246,24 @@ static void tell_entry(void *context, const fby_fallback_entry *entry)
     tell(context, entry->bytes, entry->label, entry->site);
 }
 
+/* Reads and writes as much of `closing` as its caller has: the struct may grow at its end. */
 static void report(fby_heap_pool *pool, fby_heap_closing *closing)
 {
-    closing->leaked = closing->leaked_bytes = 0;
-    fby_fallback_lifetime(&pool->fallback, &closing->acquired, &closing->released);
+    fby_heap_closing made = {0};
+    const size_t size = fby_min_size(closing->struct_size, sizeof made);
+    fby_assert(size >= sizeof made.struct_size);
+    memcpy(&made, closing, size);
+    made.leaked = made.leaked_bytes = 0;
+    fby_fallback_lifetime(&pool->fallback, &made.acquired, &made.released);
     for (uint32_t i = 0; i < FBY_HEAP_HEAPS_MAX; i++) {
         uint64_t acquired, released;
         fby_heap_lifetime(&pool->heaps[i], &acquired, &released);
-        closing->acquired += acquired;
-        closing->released += released;
-        fby_heap_each(&pool->heaps[i], tell_block, closing);
+        made.acquired += acquired;
+        made.released += released;
+        fby_heap_each(&pool->heaps[i], tell_block, &made);
     }
-    fby_fallback_each(&pool->fallback, tell_entry, closing);
+    fby_fallback_each(&pool->fallback, tell_entry, &made);
+    memcpy(closing, &made, size);
 }
 
 void fby_heap_pool_close(fby_heap_pool *pool, fby_heap_closing *closing)

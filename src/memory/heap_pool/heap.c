@@ -132,11 +132,13 @@ fby_heap_answer fby_heap_take(fby_pool_heap *heap, const fby_heap_request *reque
     uint32_t taken = heap->region.bytes != 0
                          ? fby_tlsf_take(&heap->tlsf, request->granules, request->align_shift)
                          : FBY_TLSF_NONE;
-    if (FBY_LIKELY(taken != FBY_TLSF_NONE))
+    if (FBY_LIKELY(taken < FBY_TLSF_CROWDED))
         *block = begin_block(heap, request, taken, place);
     fby_assert_deep(heap->region.bytes == 0 || fby_tlsf_is_sound(&heap->tlsf));
     pthread_mutex_unlock(&heap->lock);
-    return taken != FBY_TLSF_NONE ? FBY_HEAP_SERVED : FBY_HEAP_FULL;
+    return FBY_LIKELY(taken < FBY_TLSF_CROWDED) ? FBY_HEAP_SERVED
+           : taken == FBY_TLSF_NONE             ? FBY_HEAP_FULL
+                                                : FBY_HEAP_CROWDED;
 }
 
 /* For calls that come with a block: there is no other heap to go to. */

@@ -96,7 +96,12 @@ void fby_heap_open(fby_pool_heap *heap, const fby_heap_region *region, fby_recor
 bool fby_heap_shut(fby_pool_heap *heap, bool anyway, fby_heap_region *region, fby_record **records,
                    uint32_t *records_max);
 
-typedef enum fby_heap_answer { FBY_HEAP_SERVED, FBY_HEAP_FULL, FBY_HEAP_BUSY } fby_heap_answer;
+typedef enum fby_heap_answer {
+    FBY_HEAP_SERVED,
+    FBY_HEAP_FULL,
+    FBY_HEAP_CROWDED, /* it has room, but no record for another block */
+    FBY_HEAP_BUSY
+} fby_heap_answer;
 
 /* FBY_HEAP_BUSY, only without `wait`: another thread has the lock. `place` may be NULL. */
 fby_heap_answer fby_heap_take(fby_pool_heap *heap, const fby_heap_request *request, bool wait,

@@ -11,53 +11,34 @@
 enum { HEAP_ROUND = 64 << 10, NUM_HEAPS_AUTO = 4, PARTS_MAX = 1 << 20, BLOCKS_MIN = 16 };
 #define HEAP_BYTES_MAX ((uint64_t)128 << 30)
 
-static int descending(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return (x < y) - (x > y);
-}
-
 /*
- * The least capacity of `heaps` equal heaps that holds all parts when the largest
- * is placed first and each goes where least is: at most 4/3 of the best there is
- * (Graham, "Bounds on Multiprocessing Timing Anomalies", 1969).
+ * The capacity of each of `heaps` equal heaps that hold all parts in whatever order they come and
+ * wherever each goes: while part p finds no room, all heaps are filled to more than capacity - p,
+ * and together with no more than sum - p. The largest p wants most.
  */
-static uint64_t fit_parts(const uint64_t *sorted, size_t count, uint32_t heaps)
+static uint64_t hold_parts(uint64_t sum, uint64_t largest, uint32_t heaps)
 {
-    uint64_t loads[FBY_HEAP_HEAPS_MAX] = {0}, most = 0;
-    for (size_t i = 0; i < count; i++) {
-        uint32_t least = 0;
-        for (uint32_t heap = 1; heap < heaps; heap++)
-            least = loads[heap] < loads[least] ? heap : least;
-        loads[least] += sorted[i];
-        most = loads[least] > most ? loads[least] : most;
-    }
-    return most;
+    uint64_t others = sum - largest;
+    return largest + others / heaps + (others % heaps != 0);
 }
 
 static fby_status size_from_parts(fby_heap_pool_options *options)
 {
     size_t count = options->part_count;
+    uint64_t sum = 0, largest = 0;
     if (count == 0 || count > PARTS_MAX || options->parts == NULL)
         return fby_error(FBY_EINVAL, "heap_bytes is 0, and there are %zu parts to size heaps from",
                          count);
-    uint64_t *sorted = malloc(count * sizeof *sorted);
-    if (sorted == NULL)
-        return fby_error(FBY_ENOMEM, "no memory to size a heap pool from %zu parts", count);
-    fby_status status = FBY_OK;
-    for (size_t i = 0; i < count && status == FBY_OK; i++) {
+    for (size_t i = 0; i < count; i++) {
         if (options->parts[i] == 0 || options->parts[i] > HEAP_BYTES_MAX)
-            status = fby_error(FBY_EINVAL, "part %zu has %llu bytes", i,
-                               (unsigned long long)options->parts[i]);
-        else
-            sorted[i] = fby_align_up(options->parts[i], FBY_HEAP_ALIGN_MAX);
+            return fby_error(FBY_EINVAL, "part %zu has %llu bytes", i,
+                             (unsigned long long)options->parts[i]);
+        uint64_t bytes = fby_align_up(options->parts[i], FBY_HEAP_ALIGN_MAX);
+        sum += bytes; /* PARTS_MAX * HEAP_BYTES_MAX fit 64 bits */
+        largest = bytes > largest ? bytes : largest;
     }
-    if (status == FBY_OK) {
-        qsort(sorted, count, sizeof *sorted, descending);
-        options->heap_bytes = fit_parts(sorted, count, options->num_heaps);
-    }
-    free(sorted);
-    return status;
+    options->heap_bytes = hold_parts(sum, largest, options->num_heaps);
+    return FBY_OK;
 }
 
 static fby_status check_choices(const fby_heap_pool_options *options)
@@ -131,7 +112,8 @@ static fby_status resolve_size(fby_heap_pool_options *options)
 
 static int ascending(const void *a, const void *b)
 {
-    return -descending(a, b);
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
 }
 
 static fby_status read_warmup(const fby_heap_pool_options *options, fby_heap_counting *counting)

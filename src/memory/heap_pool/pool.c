@@ -84,84 +84,98 @@ static uint32_t take_turn(fby_heap_pool *pool)
  * its lock. Those are passed by that have too few free bytes, of which a look tells for sure.
  */
 static FBY_COLD uint32_t serve_waiting(fby_heap_pool *pool, const fby_heap_request *request,
-                                       uint32_t start, uint32_t full, fby_heap_block *block,
-                                       fby_heap_place *place)
+                                       uint32_t start, uint32_t full, bool *crowded,
+                                       fby_heap_block *block, fby_heap_place *place)
 {
     const uint32_t top = top_of(pool);
     const uint64_t bytes = (uint64_t)request->granules * FBY_HEAP_GRANULE;
 
     for (uint32_t i = 0, at = start; i < top; i++, at++) {
         at = at < top ? at : 0;
-        if ((full >> at & 1) == 0 && fby_heap_free_bytes(&pool->heaps[at]) >= bytes &&
-            fby_heap_take(&pool->heaps[at], request, true, block, place) == FBY_HEAP_SERVED)
+        if ((full >> at & 1) != 0 || fby_heap_free_bytes(&pool->heaps[at]) < bytes)
+            continue;
+        fby_heap_answer answer = fby_heap_take(&pool->heaps[at], request, true, block, place);
+        if (answer == FBY_HEAP_SERVED)
             return at;
+        *crowded = *crowded || answer == FBY_HEAP_CROWDED;
     }
     return FBY_TLSF_NONE;
 }
 
 /* First whoever seems to have room and has no other thread in it, then in the same order those that
  * one was in, then the others. */
-static uint32_t serve(fby_heap_pool *pool, const fby_heap_request *request, fby_heap_block *block,
-                      fby_heap_place *place)
+static uint32_t serve(fby_heap_pool *pool, const fby_heap_request *request, bool *crowded,
+                      fby_heap_block *block, fby_heap_place *place)
 {
     uint32_t full = 0, busy = 0, start = take_turn(pool), at;
+    fby_heap_answer answer;
 
+    *crowded = false;
     while ((at = choose(pool, start, request->granules, full | busy)) != FBY_TLSF_NONE) {
-        fby_heap_answer answer = fby_heap_take(&pool->heaps[at], request, false, block, place);
+        answer = fby_heap_take(&pool->heaps[at], request, false, block, place);
         if (FBY_LIKELY(answer == FBY_HEAP_SERVED))
             return at;
-        full |= (uint32_t)(answer == FBY_HEAP_FULL) << at;
-        busy |= (uint32_t)(answer == FBY_HEAP_BUSY) << at;
+        *crowded = *crowded || answer == FBY_HEAP_CROWDED;
+        *(answer == FBY_HEAP_BUSY ? &busy : &full) |= 1u << at;
     }
     while (busy != 0 && (at = choose(pool, start, request->granules, ~busy)) != FBY_TLSF_NONE) {
-        if (fby_heap_take(&pool->heaps[at], request, true, block, place) == FBY_HEAP_SERVED)
+        answer = fby_heap_take(&pool->heaps[at], request, true, block, place);
+        if (answer == FBY_HEAP_SERVED)
             return at;
+        *crowded = *crowded || answer == FBY_HEAP_CROWDED;
         full |= 1u << at;
         busy &= ~(1u << at);
     }
-    return serve_waiting(pool, request, start, full, block, place);
+    return serve_waiting(pool, request, start, full, crowded, block, place);
 }
 
 /* ---- exhaustion ---- */
 
-static const char *key_to_raise(const fby_heap_pool *pool, uint64_t bytes)
+static const char *key_to_raise(const fby_heap_pool *pool, uint64_t bytes, bool crowded)
 {
     const fby_heap_pool_options *options = &pool->options;
     if (bytes > options->heap_bytes)
         return "heap_size_mb";
+    if (crowded)
+        return "blocks_max";
     return options->dynamic_growth ? "max_heaps" : "num_heaps";
 }
 
-static void say_exhausted(fby_heap_pool *pool, const fby_heap_request *request)
+static void say_exhausted(fby_heap_pool *pool, const fby_heap_request *request, bool crowded)
 {
-    uint64_t now = fby_now_ns(), said = atomic_load_explicit(&pool->said_ns, memory_order_relaxed);
+    /* In this order: what another thread says in between is not later than `now`. */
+    uint64_t said = atomic_load_explicit(&pool->said_ns, memory_order_acquire), now = fby_now_ns();
     uint64_t used, capacity;
-    uint32_t heaps, fits = 0;
+    uint32_t heaps;
 
     if ((said != 0 && now - said < UINT64_C(1000000000)) ||
-        !atomic_compare_exchange_strong_explicit(&pool->said_ns, &said, now, memory_order_relaxed,
+        !atomic_compare_exchange_strong_explicit(&pool->said_ns, &said, now, memory_order_acq_rel,
                                                  memory_order_relaxed))
         return;
     fby_heap_pool_use(pool, &used, &capacity, &heaps);
-    for (uint32_t i = 0; i < top_of(pool); i++)
-        fits += fby_heap_fit(&pool->heaps[i], request->granules) != FBY_TLSF_NONE;
+    const char *how = crowded ? ", no record for another block" : "";
+    if (!crowded && capacity - used >= request->bytes)
+        how = ", in smaller pieces";
     fby_heap_pool_say(
         pool,
         "no heap had room for %llu bytes (%s): %llu of %llu bytes free in %u heaps%s; "
         "taken from the %s; raise %s",
         (unsigned long long)request->bytes, request->label != NULL ? request->label : "no label",
-        (unsigned long long)(capacity - used), (unsigned long long)capacity, heaps,
-        fits == 0 ? ", in smaller pieces" : "",
-        pool->source == &fby_heap_host ? "system" : "device", key_to_raise(pool, request->bytes));
+        (unsigned long long)(capacity - used), (unsigned long long)capacity, heaps, how,
+        pool->source == &fby_heap_host ? "system" : "device",
+        key_to_raise(pool, request->bytes, crowded));
 }
 
 static FBY_COLD fby_status fall_back(fby_heap_pool *pool, const fby_heap_request *request,
-                                     fby_heap_block *block, fby_heap_place *place)
+                                     bool crowded, fby_heap_block *block, fby_heap_place *place)
 {
     if (!pool->options.disabled) {
-        fby_heap_upkeep_exhausted(pool);
+        if (crowded)
+            atomic_fetch_add_explicit(&pool->crowded, 1, memory_order_relaxed);
+        if (request->bytes <= pool->options.heap_bytes) /* no heap more would have had room */
+            fby_heap_upkeep_exhausted(pool, crowded ? FBY_HEAP_ASKED_RECORD : request->bytes);
         if (pool->options.log_exhaustion)
-            say_exhausted(pool, request);
+            say_exhausted(pool, request, crowded);
     }
     fby_status status = fby_fallback_take(&pool->fallback, request, block, place);
     if (status != FBY_OK)
@@ -203,11 +217,12 @@ fby_status fby_heap_acquire_at(fby_heap_pool *pool, uint64_t bytes, uint32_t ali
         .label = label,
         .site = site,
     };
-    uint32_t at = serve(pool, &request, block, place);
+    bool crowded;
+    uint32_t at = serve(pool, &request, &crowded, block, place);
     if (FBY_UNLIKELY(at == FBY_TLSF_NONE))
-        return fall_back(pool, &request, block, place);
+        return fall_back(pool, &request, crowded, block, place);
     if (FBY_UNLIKELY(atomic_load_explicit(&pool->heaps[at].used, memory_order_relaxed) >
-                     pool->growth_bytes))
+                     atomic_load_explicit(&pool->growth_bytes, memory_order_relaxed)))
         fby_heap_upkeep_notice(pool);
     if (FBY_UNLIKELY(pool->recorder != NULL))
         fby_heap_record_acquired(pool->recorder, *block, &request);

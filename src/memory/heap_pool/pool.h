@@ -20,13 +20,17 @@
 #include "memory/heap_pool/heap.h"
 #include "memory/heap_pool/recorder.h"
 
+#define FBY_HEAP_ASKED_RECORD UINT64_MAX
+
 typedef struct fby_heap_upkeep {
     pthread_t thread;
     bool started;
     pthread_mutex_t lock;
     pthread_cond_t wake;
-    bool stopping;        /* under the lock */
-    _Atomic bool wanted;  /* a heap; set by any thread */
+    bool stopping;       /* under the lock */
+    _Atomic bool wanted; /* a heap; set by any thread */
+    /* Bytes that no heap had in one piece; FBY_HEAP_ASKED_RECORD: it was a record; 0: nothing. */
+    _Atomic uint64_t asked;
     pthread_mutex_t turn; /* one compaction, growth or return of a heap at a time */
     _Atomic uint64_t grown, shrunk, failures;
 } fby_heap_upkeep;
@@ -38,15 +42,13 @@ struct fby_heap_pool {
     void *device;
     fby_heap_counting counting;
     fby_heap_recorder *recorder; /* NULL: nobody asks */
-    uint64_t
-        growth_bytes; /* of a heap's used bytes: above, growth is looked into; UINT64_MAX: never
-                       */
-
     /* Any thread. */
     _Alignas(FBY_CACHELINE) _Atomic uint32_t turn; /* round-robin: the next heap */
     _Alignas(FBY_CACHELINE) _Atomic uint32_t top;  /* heaps[top …] are not there */
     _Atomic uint64_t said_ns;                      /* when exhaustion was last told of */
-    _Atomic uint64_t refused;
+    _Atomic uint64_t refused, crowded;
+    /* Of a heap's used bytes: above, growth is looked into; UINT64_MAX: never. Rarely changed. */
+    _Alignas(FBY_CACHELINE) _Atomic uint64_t growth_bytes;
 
     fby_fallback fallback;
     fby_heap_upkeep upkeep;
@@ -74,10 +76,13 @@ void fby_heap_upkeep_destroy(fby_heap_upkeep *upkeep);
 fby_status fby_heap_upkeep_start(fby_heap_pool *pool);
 void fby_heap_upkeep_stop(fby_heap_pool *pool);
 
-/* Much is used, or a call found no room: looks whether a heap is wanted, and wakes the thread. Any
- * thread. */
+/* Much is used, or a call found no room: looks whether a heap is wanted, and wakes the thread,
+ * which looks again. `asked` as in fby_heap_upkeep. Any thread. */
 void fby_heap_upkeep_notice(fby_heap_pool *pool);
-void fby_heap_upkeep_exhausted(fby_heap_pool *pool);
+void fby_heap_upkeep_exhausted(fby_heap_pool *pool, uint64_t asked);
+
+/* How much of a heap is to be used before growth is looked into, with the heaps that are there. */
+void fby_heap_upkeep_watch(fby_heap_pool *pool);
 
 /* Of the heaps that are there, in bytes. */
 void fby_heap_pool_use(const fby_heap_pool *pool, uint64_t *used, uint64_t *capacity,

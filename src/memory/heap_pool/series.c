@@ -32,6 +32,8 @@ typedef struct heap_series {
 static const pool_series of_pool[] = {
     {PREFIX "fallback_total", "counter", "Blocks of the system or device", OF_POOL(fallback, WORD)},
     {PREFIX "refused_total", "counter", "Blocks that nobody had", OF_POOL(refused, WORD)},
+    {PREFIX "crowded_total", "counter", "Blocks of the system for want of a record (blocks_max)",
+     OF_POOL(crowded, WORD)},
     {PREFIX "fallback_active", "gauge", "Blocks of the system or device now",
      OF_POOL(fallback_active, WORD)},
     {PREFIX "fallback_active_bytes", "gauge", "Their bytes", OF_POOL(fallback_active_bytes, WORD)},

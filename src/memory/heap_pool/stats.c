@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
+#include "base/bits.h"
 #include "memory/heap_pool/pool.h"
 #include "memory/heap_pool/series.h"
 
@@ -53,15 +54,15 @@ void fby_heap_stats_derive(fby_heap_pool_stats *stats)
     stats->average_bytes = share(all->acquired_bytes, all->acquired, 0.0);
 }
 
-fby_status fby_heap_pool_get_stats(fby_heap_pool *pool, fby_heap_pool_stats *stats)
+fby_status fby_heap_pool_get_stats(fby_heap_pool *pool, fby_heap_pool_stats *out)
 {
-    if (stats->struct_size != sizeof *stats)
-        return fby_error(FBY_EINVAL, "fby_heap_pool_stats.struct_size is %zu, not %zu",
-                         stats->struct_size, sizeof *stats);
+    if (out->struct_size < sizeof out->struct_size)
+        return fby_error(FBY_EINVAL, "fby_heap_pool_stats.struct_size is %zu", out->struct_size);
     fby_heap_stats outside;
-    *stats = (fby_heap_pool_stats){
-        .struct_size = sizeof *stats,
+    fby_heap_pool_stats made = {
+        .struct_size = out->struct_size,
         .refused = atomic_load_explicit(&pool->refused, memory_order_relaxed),
+        .crowded = atomic_load_explicit(&pool->crowded, memory_order_relaxed),
         .grown = atomic_load_explicit(&pool->upkeep.grown, memory_order_relaxed),
         .shrunk = atomic_load_explicit(&pool->upkeep.shrunk, memory_order_relaxed),
         .growth_failures = atomic_load_explicit(&pool->upkeep.failures, memory_order_relaxed),
@@ -69,6 +70,7 @@ fby_status fby_heap_pool_get_stats(fby_heap_pool *pool, fby_heap_pool_stats *sta
         .counting = pool->counting.on,
         .warmup_count = pool->counting.warmup_count,
     };
+    fby_heap_pool_stats *stats = &made;
     memcpy(stats->warmup_bytes, pool->counting.warmup_bytes, sizeof stats->warmup_bytes);
     for (uint32_t i = 0; i < pool->options.max_heaps; i++) {
         fby_heap_stats *heap = &stats->heaps[i];
@@ -83,6 +85,11 @@ fby_status fby_heap_pool_get_stats(fby_heap_pool *pool, fby_heap_pool_stats *sta
     stats->fallback_active = outside.active;
     stats->fallback_active_bytes = outside.active_bytes;
     fby_heap_stats_derive(stats);
+    /* A caller's older struct gets what it has, the end of a newer one zeros. */
+    size_t size = out->struct_size;
+    memcpy(out, stats, fby_min_size(size, sizeof *stats));
+    if (size > sizeof *stats)
+        memset((char *)out + sizeof *stats, 0, size - sizeof *stats);
     return FBY_OK;
 }
 
@@ -92,6 +99,7 @@ void fby_heap_pool_reset_stats(fby_heap_pool *pool)
         fby_heap_reset(&pool->heaps[i]);
     fby_fallback_reset(&pool->fallback);
     atomic_store_explicit(&pool->refused, 0, memory_order_relaxed);
+    atomic_store_explicit(&pool->crowded, 0, memory_order_relaxed);
     atomic_store_explicit(&pool->upkeep.grown, 0, memory_order_relaxed);
     atomic_store_explicit(&pool->upkeep.shrunk, 0, memory_order_relaxed);
     atomic_store_explicit(&pool->upkeep.failures, 0, memory_order_relaxed);

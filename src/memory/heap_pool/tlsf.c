@@ -259,12 +259,16 @@ uint32_t fby_tlsf_take(fby_tlsf *tlsf, uint32_t count, uint32_t align_shift)
     uint32_t sure = class_above(most), class = next_class(tlsf, sure);
     uint32_t block =
         class != FBY_TLSF_NONE ? tlsf->heads[class] : look(tlsf, count, align_shift, sure);
-    if (block == FBY_TLSF_NONE || !has_records(tlsf, 2))
+    if (block == FBY_TLSF_NONE)
         return FBY_TLSF_NONE;
-
-    remove_free(tlsf, block);
     fby_record *record = &tlsf->records[block];
     uint32_t first = (uint32_t)aligned(record, align_shift);
+    uint32_t pieces = (uint32_t)(first != record->first) +
+                      (uint32_t)(first - record->first + count != record->count);
+    if (!has_records(tlsf, pieces))
+        return FBY_TLSF_CROWDED;
+
+    remove_free(tlsf, block);
     if (first != record->first)
         insert_free(tlsf, split_front(tlsf, block, first));
     if (record->count != count)
@@ -296,9 +300,14 @@ uint32_t fby_tlsf_largest(const fby_tlsf *tlsf)
         return 0;
     uint32_t power = top_bit(powers);
     uint32_t class = (power << STEPS_SHIFT) + top_bit(bits_of(&tlsf->steps[power]));
-    for (uint32_t i = tlsf->heads[class]; i != FBY_TLSF_NONE; i = tlsf->records[i].next)
+    if (class < 2 * FBY_TLSF_STEPS) /* all of one size */
+        return class;
+    int looks = FBY_TLSF_LOOKS_LARGEST;
+    for (uint32_t i = tlsf->heads[class]; i != FBY_TLSF_NONE && looks > 0; looks--) {
         if (tlsf->records[i].count > largest)
             largest = tlsf->records[i].count;
+        i = tlsf->records[i].next;
+    }
     return largest;
 }
 

@@ -24,9 +24,11 @@
 enum {
     FBY_TLSF_STEPS = 32,  /* classes to a power of two */
     FBY_TLSF_POWERS = 28, /* granules are counted in 32 bits */
-    FBY_TLSF_CLASSES = FBY_TLSF_STEPS * FBY_TLSF_POWERS
+    FBY_TLSF_CLASSES = FBY_TLSF_STEPS * FBY_TLSF_POWERS,
+    FBY_TLSF_LOOKS_LARGEST = 256
 };
-#define FBY_TLSF_NONE UINT32_MAX
+#define FBY_TLSF_NONE    UINT32_MAX
+#define FBY_TLSF_CROWDED (UINT32_MAX - 1)
 
 typedef enum fby_record_state {
     FBY_RECORD_SPARE = 0,
@@ -69,7 +71,7 @@ typedef struct fby_tlsf {
 void fby_tlsf_init(fby_tlsf *tlsf, fby_record *records, uint32_t records_max, uint32_t granules);
 
 /* A block of `count` ≥ 1 granules that begins at a multiple of 1 << `align_shift`. FBY_TLSF_NONE
- * when none is free, or records run out. */
+ * when none is free, FBY_TLSF_CROWDED when one is but no record for what would be left of it. */
 uint32_t fby_tlsf_take(fby_tlsf *tlsf, uint32_t count, uint32_t align_shift);
 void fby_tlsf_give(fby_tlsf *tlsf, uint32_t block);
 
@@ -78,7 +80,8 @@ void fby_tlsf_give(fby_tlsf *tlsf, uint32_t block);
  * middle of a take or give the only free block is in no class. */
 uint32_t fby_tlsf_nearest(const fby_tlsf *tlsf, uint32_t count);
 
-/* Granules of the largest free block: a walk through one list. */
+/* Granules of the largest free block; where more than FBY_TLSF_LOOKS_LARGEST are of the largest
+ * class, of some of those: at most a 32nd less. */
 uint32_t fby_tlsf_largest(const fby_tlsf *tlsf);
 
 /* ---- moving a block towards the beginning ---- */

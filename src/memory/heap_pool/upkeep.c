@@ -30,21 +30,52 @@ void fby_heap_pool_use(const fby_heap_pool *pool, uint64_t *used, uint64_t *capa
     *used = *used < *capacity ? *used : *capacity; /* read one after the other */
 }
 
-/* Also where everything is full of holes: a call found no room. */
-static bool wants_heap(const fby_heap_pool *pool, bool found_none)
+/* The most used share of all wants at least this much of each heap: a call in a heap below it need
+ * not look at the others. */
+void fby_heap_upkeep_watch(fby_heap_pool *pool)
+{
+    uint64_t used, capacity, watched = UINT64_MAX;
+    uint32_t heaps;
+    fby_heap_pool_use(pool, &used, &capacity, &heaps);
+    if (heaps < pool->options.max_heaps) {
+        double least = 1.0 - heaps * (1.0 - pool->options.growth_trigger);
+        watched = least > 0.0 ? (uint64_t)((double)pool->options.heap_bytes * least) : 0;
+    }
+    atomic_store_explicit(&pool->growth_bytes, watched, memory_order_relaxed);
+}
+
+/* Whether `asked` (0: nothing was) is more than any heap has in one piece now. */
+static bool nobody_has(fby_heap_pool *pool, uint64_t asked)
+{
+    uint64_t most = 0;
+    for (uint32_t i = 0; i < pool->options.max_heaps && most < asked; i++) {
+        fby_heap_stats stats;
+        fby_heap_snapshot(&pool->heaps[i], &stats);
+        most = stats.largest_free_bytes > most ? stats.largest_free_bytes : most;
+    }
+    return most < asked;
+}
+
+static bool is_much_used(const fby_heap_pool *pool)
 {
     uint64_t used, capacity;
     uint32_t heaps;
     fby_heap_pool_use(pool, &used, &capacity, &heaps);
     return heaps < pool->options.max_heaps &&
-           (found_none || (double)used > pool->options.growth_trigger * (double)capacity);
+           (double)used > pool->options.growth_trigger * (double)capacity;
 }
 
-static void notice(fby_heap_pool *pool, bool found_none)
+static bool may_grow(const fby_heap_pool *pool)
 {
-    fby_heap_upkeep *upkeep = &pool->upkeep;
-    if (!pool->options.dynamic_growth || !wants_heap(pool, found_none) ||
-        atomic_exchange_explicit(&upkeep->wanted, true, memory_order_relaxed))
+    uint64_t used, capacity;
+    uint32_t heaps;
+    fby_heap_pool_use(pool, &used, &capacity, &heaps);
+    return heaps < pool->options.max_heaps;
+}
+
+static void wake(fby_heap_upkeep *upkeep)
+{
+    if (atomic_exchange_explicit(&upkeep->wanted, true, memory_order_relaxed))
         return;
     pthread_mutex_lock(&upkeep->lock);
     pthread_cond_signal(&upkeep->wake);
@@ -53,24 +84,30 @@ static void notice(fby_heap_pool *pool, bool found_none)
 
 void fby_heap_upkeep_notice(fby_heap_pool *pool)
 {
-    notice(pool, false);
+    if (pool->options.dynamic_growth && is_much_used(pool))
+        wake(&pool->upkeep);
 }
 
-void fby_heap_upkeep_exhausted(fby_heap_pool *pool)
+void fby_heap_upkeep_exhausted(fby_heap_pool *pool, uint64_t asked)
 {
-    notice(pool, true);
+    if (!pool->options.dynamic_growth || !may_grow(pool))
+        return;
+    atomic_store_explicit(&pool->upkeep.asked, asked, memory_order_relaxed);
+    wake(&pool->upkeep);
 }
 
 /* ---- the work ---- */
 
-/* False: the system has none. */
+/* A heap more, if one is still wanted. False: the system has none. */
 static bool grow(fby_heap_pool *pool)
 {
     fby_heap_upkeep *upkeep = &pool->upkeep;
+    uint64_t asked = atomic_exchange_explicit(&upkeep->asked, 0, memory_order_relaxed);
     bool done = true;
 
     pthread_mutex_lock(&upkeep->turn);
-    for (uint32_t i = 0; i < pool->options.max_heaps; i++) {
+    bool wanted = is_much_used(pool) || nobody_has(pool, asked);
+    for (uint32_t i = 0; wanted && i < pool->options.max_heaps; i++) {
         if (atomic_load_explicit(&pool->heaps[i].capacity, memory_order_relaxed) != 0)
             continue;
         done = fby_heap_pool_add(pool, i, true) == FBY_OK;
@@ -80,6 +117,7 @@ static bool grow(fby_heap_pool *pool)
             fby_heap_pool_say(pool, "no heap more: %s", fby_last_error());
         break;
     }
+    fby_heap_upkeep_watch(pool);
     pthread_mutex_unlock(&upkeep->turn);
     return done;
 }
@@ -106,6 +144,8 @@ uint64_t fby_heap_pool_compact(fby_heap_pool *pool)
     for (uint32_t i = 0; i < pool->options.max_heaps; i++)
         moved += fby_heap_compact(&pool->heaps[i], pool->options.compaction_threshold);
     shrink(pool);
+    if (pool->options.dynamic_growth)
+        fby_heap_upkeep_watch(pool);
     pthread_mutex_unlock(&pool->upkeep.turn);
     return moved;
 }

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "forebay/heap_pool.h"
+
+#include <sched.h>
+
+#include "memory/heap_pool/pool.h"
 #include "test.h"
 
 enum { KIB = 1 << 10, MIB = 1 << 20 };
@@ -219,23 +223,135 @@ static void a_disabled_pool_asks_the_system_each_time(void **state)
     fby_heap_pool_close(pool, NULL);
 }
 
+static void blocks_max_is_named_where_records_are_short(void **state)
+{
+    (void)state;
+    fby_heap_pool_options options = small(1, MIB);
+    options.log_exhaustion = true;
+    options.blocks_max = 16;
+    fby_heap_pool *pool = made(&options);
+    for (int i = 0; i < 15; i++)
+        (void)taken(pool, 64);
+    assert_int_equal(stats_of(pool).fallback, 0);
+    (void)taken(pool, 64);
+    fby_heap_pool_stats stats = stats_of(pool);
+    assert_int_equal(stats.fallback, 1);
+    assert_int_equal(stats.crowded, 1);
+    assert_int_equal(line_count, 1);
+    assert_non_null(strstr(lines[0], "no record"));
+    assert_non_null(strstr(lines[0], "raise blocks_max"));
+    (void)taken(pool, 2 * MIB);
+    assert_int_equal(stats_of(pool).crowded, 1);
+    fby_heap_pool_reset_stats(pool);
+    assert_int_equal(stats_of(pool).crowded, 0);
+    fby_heap_pool_close(pool, NULL);
+}
+
+/* ---- growth ---- */
+
+static bool is_wanted(fby_heap_pool *pool)
+{
+    return atomic_load(&pool->upkeep.wanted) || stats_of(pool).grown > 0;
+}
+
+static fby_heap_pool_options growing(void)
+{
+    fby_heap_pool_options options = small(1, MIB);
+    options.dynamic_growth = true;
+    options.max_heaps = 4;
+    return options;
+}
+
+static void a_block_larger_than_a_heap_adds_none(void **state)
+{
+    (void)state;
+    fby_heap_pool_options options = growing();
+    fby_heap_pool *pool = made(&options);
+    (void)taken(pool, 2 * MIB);
+    assert_false(is_wanted(pool));
+    (void)taken(pool, 512 * KIB);
+    assert_false(is_wanted(pool));
+    (void)taken(pool, 513 * KIB);
+    assert_true(is_wanted(pool));
+    while (stats_of(pool).grown == 0)
+        sched_yield();
+    fby_heap_pool_close(pool, NULL);
+}
+
+static void no_heap_is_added_when_there_is_room_again(void **state)
+{
+    (void)state;
+    fby_heap_pool_options options = growing();
+    fby_heap_pool *pool = made(&options);
+    pthread_mutex_lock(&pool->upkeep.turn);
+    fby_heap_block half = taken(pool, 512 * KIB);
+    (void)taken(pool, 513 * KIB);
+    fby_heap_release(pool, half);
+    pthread_mutex_unlock(&pool->upkeep.turn);
+    while (atomic_load(&pool->upkeep.wanted))
+        sched_yield();
+    assert_int_equal(stats_of(pool).grown, 0);
+    fby_heap_pool_close(pool, NULL);
+}
+
+/* The share of all counts, also where the heap that serves is less used. */
+static void growth_begins_at_the_share_of_all_heaps(void **state)
+{
+    (void)state;
+    fby_heap_pool_options options = growing();
+    options.num_heaps = 2;
+    fby_heap_pool *pool = made(&options);
+    (void)taken(pool, MIB);
+    (void)taken(pool, 800 * KIB); /* 89 % */
+    assert_false(is_wanted(pool));
+    (void)taken(pool, 32 * KIB); /* 90.6 %, of this heap 81 */
+    assert_true(is_wanted(pool));
+    fby_heap_pool_close(pool, NULL);
+}
+
 /* ---- sizes, warm-up ---- */
 
-static void auto_size_is_what_the_parts_need(void **state)
+static void auto_size_holds_the_parts_in_any_order(void **state)
+{
+    (void)state;
+    static const uint64_t parts[] = {3 * MIB, 4 * MIB, 3 * MIB, 6 * MIB};
+    fby_rng rng = fby_rng_from_env();
+    for (int round = 0; round < 200; round++) {
+        fby_heap_pool_options options = FBY_HEAP_POOL_OPTIONS_INIT;
+        uint64_t random[12], sum = 0, largest = 0;
+        size_t count = 1 + fby_rng_below(&rng, 12);
+        for (size_t i = 0; i < count; i++)
+            random[i] = 1 + fby_rng_below(&rng, fby_rng_bool(&rng) ? MIB : 20 * KIB);
+        options.num_heaps = round == 0 ? 2 : 1 + (uint32_t)fby_rng_below(&rng, 5);
+        options.parts = round == 0 ? parts : random;
+        options.part_count = round == 0 ? 4 : count;
+        options.strategy = (fby_heap_strategy)(round % 3);
+        fby_heap_pool *pool = made(&options);
+        for (size_t i = 0; i < options.part_count; i++) {
+            uint64_t bytes = options.parts[i];
+            fby_heap_block block;
+            assert_int_equal(fby_heap_acquire(pool, bytes, 0, "part", &block, NULL), FBY_OK);
+            sum += bytes;
+            largest = bytes > largest ? bytes : largest;
+        }
+        fby_heap_pool_stats stats = stats_of(pool);
+        assert_int_equal(stats.fallback, 0);
+        assert_true(stats.heaps[0].capacity_bytes <=
+                    sum / options.num_heaps + largest + 12 * 4 * KIB + 64 * KIB);
+        fby_heap_pool_close(pool, NULL);
+    }
+}
+
+static void one_heap_of_auto_size_is_the_parts_sum(void **state)
 {
     (void)state;
     static const uint64_t parts[] = {300 * KIB, 100 * KIB, 200 * KIB, 100 * KIB, 100 * KIB};
     fby_heap_pool_options options = FBY_HEAP_POOL_OPTIONS_INIT;
-    options.num_heaps = 2;
+    options.num_heaps = 1;
     options.parts = parts;
     options.part_count = 5;
-    options.strategy = FBY_HEAP_LEAST_USED;
     fby_heap_pool *pool = made(&options);
-    for (int i = 0; i < 5; i++)
-        (void)taken(pool, parts[i]);
-    fby_heap_pool_stats stats = stats_of(pool);
-    assert_int_equal(stats.fallback, 0);
-    assert_in_range(stats.heaps[0].capacity_bytes, 400 * KIB, 448 * KIB);
+    assert_in_range(stats_of(pool).all.capacity_bytes, 800 * KIB, 832 * KIB);
     fby_heap_pool_close(pool, NULL);
 }
 
@@ -334,6 +450,34 @@ static void fragmentation_is_what_the_largest_piece_lacks(void **state)
     assert_true(stats.fragmentation == 0.5);
     assert_int_equal(stats.all.largest_free_bytes, 256 * KIB);
     fby_heap_pool_close(pool, NULL);
+}
+
+static void an_older_callers_statistics_end_where_they_did(void **state)
+{
+    (void)state;
+    fby_heap_pool_options options = small(1, MIB);
+    fby_heap_pool *pool = made(&options);
+    (void)taken(pool, 1000);
+    fby_heap_pool_stats stats = {.struct_size = offsetof(fby_heap_pool_stats, crowded),
+                                 .crowded = 77};
+    assert_int_equal(fby_heap_pool_get_stats(pool, &stats), FBY_OK);
+    assert_int_equal(stats.heaps[0].acquired, 1);
+    assert_int_equal(stats.struct_size, offsetof(fby_heap_pool_stats, crowded));
+    assert_int_equal(stats.crowded, 77);
+    struct {
+        fby_heap_pool_stats stats;
+        uint64_t later;
+    } newer = {.stats.struct_size = sizeof newer, .later = 5};
+    assert_int_equal(fby_heap_pool_get_stats(pool, &newer.stats), FBY_OK);
+    assert_int_equal(newer.stats.all.acquired, 1);
+    assert_int_equal(newer.later, 0);
+    stats.struct_size = 4;
+    assert_int_equal(fby_heap_pool_get_stats(pool, &stats), FBY_EINVAL);
+
+    fby_heap_closing closing = {.struct_size = offsetof(fby_heap_closing, leaked), .leaked = 77};
+    fby_heap_pool_close(pool, &closing);
+    assert_int_equal(closing.acquired, 1);
+    assert_int_equal(closing.leaked, 77);
 }
 
 /* ---- leaks ---- */
@@ -457,11 +601,17 @@ int main(void)
         cmocka_unit_test(exhaustion_falls_back_is_counted_and_told_of_once),
         cmocka_unit_test(a_block_larger_than_a_heap_names_the_heap_size),
         cmocka_unit_test(a_disabled_pool_asks_the_system_each_time),
-        cmocka_unit_test(auto_size_is_what_the_parts_need),
+        cmocka_unit_test(blocks_max_is_named_where_records_are_short),
+        cmocka_unit_test(a_block_larger_than_a_heap_adds_none),
+        cmocka_unit_test(no_heap_is_added_when_there_is_room_again),
+        cmocka_unit_test(growth_begins_at_the_share_of_all_heaps),
+        cmocka_unit_test(auto_size_holds_the_parts_in_any_order),
+        cmocka_unit_test(one_heap_of_auto_size_is_the_parts_sum),
         cmocka_unit_test(warm_up_sizes_are_counted_and_one_too_large_is_told_of),
         cmocka_unit_test(statistics_add_up_and_begin_again),
         cmocka_unit_test(without_statistics_only_blocks_are_counted),
         cmocka_unit_test(fragmentation_is_what_the_largest_piece_lacks),
+        cmocka_unit_test(an_older_callers_statistics_end_where_they_did),
         cmocka_unit_test(closing_names_what_was_not_released),
         cmocka_unit_test(compaction_moves_all_but_what_is_pinned),
         cmocka_unit_test(compaction_keeps_alignment),

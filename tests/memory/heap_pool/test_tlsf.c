@@ -63,9 +63,13 @@ static void without_records_nothing_is_taken(void **state)
     (void)state;
     uint32_t taken = 0;
     begin(16, 1000);
-    while (fby_tlsf_take(&tlsf, 1, 0) != FBY_TLSF_NONE)
+    while (fby_tlsf_take(&tlsf, 1, 0) < FBY_TLSF_CROWDED)
         taken++;
-    assert_in_range(taken, 13, 15);
+    assert_int_equal(taken, 15); /* and what is left */
+    assert_int_equal(fby_tlsf_take(&tlsf, 1, 0), FBY_TLSF_CROWDED);
+    assert_int_equal(fby_tlsf_take(&tlsf, 1001, 0), FBY_TLSF_NONE);
+    assert_int_not_equal(fby_tlsf_take(&tlsf, 985, 0),
+                         FBY_TLSF_CROWDED); /* nothing is left of it */
     assert_true(fby_tlsf_is_sound(&tlsf));
 }
 
@@ -86,6 +90,28 @@ static void a_block_slides_over_the_hole_before_it(void **state)
     assert_int_equal(records[block].first, 0);
     assert_int_equal(fby_tlsf_largest(&tlsf), 80);
     assert_true(fby_tlsf_is_sound(&tlsf));
+}
+
+static void the_largest_of_many_is_at_most_a_32nd_more(void **state)
+{
+    (void)state;
+    enum { HOLES = RECORDS / 2 - 1 };
+    static uint32_t holes[HOLES];
+    uint32_t largest = 0;
+    begin(RECORDS, HOLES * 1056);
+    for (uint32_t i = 0; i < HOLES; i++) {
+        uint32_t size = 1024 + i % 31; /* one class */
+        holes[i] = fby_tlsf_take(&tlsf, size, 0);
+        assert_int_not_equal(holes[i], FBY_TLSF_NONE);
+        largest = size > largest ? size : largest;
+        assert_int_not_equal(fby_tlsf_take(&tlsf, 1, 0), FBY_TLSF_NONE); /* keeps them apart */
+    }
+    uint32_t rest = fby_tlsf_largest(&tlsf);
+    if (rest > 0)
+        (void)fby_tlsf_take(&tlsf, rest, 0);
+    for (uint32_t i = 0; i < HOLES; i++)
+        fby_tlsf_give(&tlsf, holes[i]);
+    assert_in_range(fby_tlsf_largest(&tlsf), largest - largest / 32, largest);
 }
 
 /* A map of granules says who has which. */
@@ -115,7 +141,7 @@ static void take_random(fby_rng *rng, uint32_t *live, uint32_t *count)
     uint32_t size = 1 + (uint32_t)fby_rng_below(rng, fby_rng_below(rng, 8) == 0 ? 900 : 40);
     uint32_t shift = fby_rng_below(rng, 4) == 0 ? (uint32_t)fby_rng_below(rng, 7) : 0;
     uint32_t block = fby_tlsf_take(&tlsf, size, shift);
-    if (block == FBY_TLSF_NONE)
+    if (block >= FBY_TLSF_CROWDED)
         return;
     assert_int_equal(records[block].count, size);
     assert_int_equal(records[block].first % (1u << shift), 0);
@@ -172,6 +198,7 @@ int main(void)
         cmocka_unit_test(an_aligned_block_begins_where_it_should),
         cmocka_unit_test(without_records_nothing_is_taken),
         cmocka_unit_test(a_block_slides_over_the_hole_before_it),
+        cmocka_unit_test(the_largest_of_many_is_at_most_a_32nd_more),
         cmocka_unit_test(matches_its_model),
     };
     return cmocka_run_group_tests_name("tlsf", tests, NULL, NULL);
