@@ -41,7 +41,7 @@ struct bench {
     uint32_t crowd; /* at the task, the caller among them */
     fby_team all;   /* of every thread: before and after a task */
     fby_team team;  /* of the crowd */
-    atomic_bool stop;
+    _Atomic uint64_t stopped;
     task task;
 };
 
@@ -71,7 +71,7 @@ static void run_task(bench *b, helper *h)
         run_alone(b, h);
         return;
     }
-    const fby_bert_member member = {&b->team, h->index, h->scratch, &b->stop};
+    const fby_bert_member member = {&b->team, h->index, h->scratch, &b->stopped, 1};
     fby_encoder_run_team(b->encoder, b->ids, b->starts, b->texts, b->helpers[0].scratch, &member,
                          h->index == 0 ? h->rows : NULL, NULL);
 }
@@ -236,7 +236,7 @@ fby_status fby_calibrate(const fby_encoder *encoder, uint32_t threads, fby_costs
     bench b = {.encoder = encoder, .threads = threads};
     fby_encoder_get_info(encoder, &b.info);
     b.scratch_bytes = fby_encoder_scratch(encoder, LARGEST);
-    atomic_init(&b.stop, false);
+    atomic_init(&b.stopped, 0);
     fby_team_init(&b.all);
     fby_team_init(&b.team);
     fby_team_form(&b.all, threads);

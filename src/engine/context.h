@@ -53,10 +53,10 @@ typedef struct fby_context {
 
     /* As the leader of a team. */
     fby_team team;
-    atomic_bool stop;        /* fby_bert_member's */
-    _Atomic uint32_t joined; /* members beside the leader */
-    _Atomic uint32_t called; /* grows when the team is complete */
-    _Atomic uint32_t inside; /* members that have not left; changed under the engine's lock */
+    _Atomic uint64_t stopped; /* fby_bert_member's */
+    _Atomic uint64_t called;  /* grows when the team is complete: the run's number */
+    _Atomic uint32_t joined;  /* members beside the leader */
+    _Atomic uint32_t inside;  /* members that have not left; changed under the engine's lock */
 
     /* Under the engine's lock. */
     fby_job *job;             /* at work on */

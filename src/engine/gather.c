@@ -35,7 +35,6 @@ uint32_t fby_engine_gather(fby_engine *engine, fby_context *leader, uint32_t wan
                            uint64_t patience_ns)
 {
     atomic_store_explicit(&leader->joined, 0, memory_order_relaxed);
-    atomic_store_explicit(&leader->stop, false, memory_order_relaxed);
 
     pthread_mutex_lock(&engine->lock);
     /* There are as many workers as contexts: for each free one somebody is asleep or on the way. */
@@ -73,7 +72,7 @@ uint32_t fby_engine_gather(fby_engine *engine, fby_context *leader, uint32_t wan
     return joined > 0 ? 1 + joined : 0;
 }
 
-static void wait_until_called(fby_context *leader, uint32_t before)
+static void wait_until_called(fby_context *leader, uint64_t before)
 {
     /* G2, with G1. The leader is awake and about to call. */
     for (uint32_t turn = 0; atomic_load_explicit(&leader->called, memory_order_acquire) == before;
@@ -86,7 +85,7 @@ static void wait_until_called(fby_context *leader, uint32_t before)
 }
 
 /* They have met for the last time: once they have left they are there for the next call, which may
- * come at once. */
+ * come at once. Who is later than that does no harm: it only leaves. */
 void fby_engine_see_off(fby_context *leader)
 {
     for (int turn = 0;
@@ -98,7 +97,7 @@ void fby_engine_see_off(fby_context *leader)
 void fby_engine_join(fby_engine *engine)
 {
     fby_context *leader = engine->open, *own = fby_engine_take_context(engine);
-    const uint32_t before = atomic_load_explicit(&leader->called, memory_order_relaxed);
+    const uint64_t before = atomic_load_explicit(&leader->called, memory_order_relaxed);
     const uint32_t index = 1 + atomic_fetch_add_explicit(&leader->joined, 1, memory_order_relaxed);
     if (--leader->seats == 0)
         remove_open(engine, leader);
@@ -106,7 +105,8 @@ void fby_engine_join(fby_engine *engine)
     pthread_mutex_unlock(&engine->lock);
 
     wait_until_called(leader, before);
-    const fby_bert_member member = {&leader->team, index, own->scratch, &leader->stop};
+    const fby_bert_member member = {&leader->team, index, own->scratch, &leader->stopped,
+                                    before + 1};
     /* What it returns is the leader's to know. */
     (void)fby_encoder_run_team(leader->encoder, leader->ids, leader->starts, leader->texts_used,
                                leader->scratch, &member, NULL, NULL);

@@ -137,7 +137,9 @@ static bool compute(fby_engine *engine, fby_context *context, uint32_t wanted, f
     }
     const uint32_t others = atomic_fetch_add_explicit(&tuner->at_work, size, memory_order_relaxed);
     if (size > 1) {
-        const fby_bert_member leader = {&context->team, 0, context->scratch, &context->stop};
+        const uint64_t run = atomic_load_explicit(&context->called, memory_order_relaxed);
+        const fby_bert_member leader = {&context->team, 0, context->scratch, &context->stopped,
+                                        run};
         *status = fby_encoder_run_team(context->encoder, context->ids, context->starts,
                                        context->texts_used, context->scratch, &leader,
                                        context->rows, &context->cancel);

@@ -49,9 +49,12 @@ fby_status fby_bert_run(const fby_bert *bert, const uint32_t *ids, const uint32_
 /* One member of a team that runs a batch. */
 typedef struct fby_bert_member {
     fby_team *team;
-    uint32_t index;    /* below team->size; 0 reads `cancel` */
-    void *own;         /* scratch of its own, as large as the shared one; member 0's is that */
-    atomic_bool *stop; /* the team's: false before the run */
+    uint32_t index; /* below team->size; 0 reads `cancel` */
+    void *own;      /* scratch of its own, as large as the shared one; member 0's is that */
+    /* The team's: the last run that was stopped. Never set back, so that who leaves a stopped run
+     * late still finds it so while the next is under way. */
+    _Atomic uint64_t *stopped;
+    uint64_t run; /* the team's runs are numbered from 1 up */
 } fby_bert_member;
 
 /*

@@ -71,12 +71,12 @@ static void look(const pass *p, const atomic_bool *cancel)
 {
     if (p->member->index == 0 && cancel != NULL &&
         atomic_load_explicit(cancel, memory_order_relaxed))
-        atomic_store_explicit(p->member->stop, true, memory_order_relaxed);
+        atomic_store_explicit(p->member->stopped, p->member->run, memory_order_relaxed);
 }
 
 static bool stopped(const pass *p)
 {
-    return atomic_load_explicit(p->member->stop, memory_order_relaxed);
+    return atomic_load_explicit(p->member->stopped, memory_order_relaxed) >= p->member->run;
 }
 
 /* ---- rows ---- */
@@ -251,10 +251,12 @@ fby_status fby_bert_run_team(const fby_bert *bert, const uint32_t *ids, const ui
               scratch, member->own};
     fby_assert(texts > 0 && starts[0] == 0 && (uintptr_t)scratch % FBY_CACHELINE == 0);
 
-    /* By each: so all know without a word. */
+    /* By each: so all know without a word. Nobody leaves while another still reads them. */
     fby_status status = fby_bert_check_ids(bert, ids, starts, texts);
-    if (status != FBY_OK)
+    if (status != FBY_OK) {
+        (void)meet(&p);
         return status;
+    }
     const part own = share_of(&p, rows);
     fby_bert_embed(bert, ids, starts, texts, own.first, own.end, p.memory + p.l.x);
     if (bert->kernels->narrow != NULL && own.first < own.end)

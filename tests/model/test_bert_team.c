@@ -10,7 +10,8 @@ enum { MEMBERS = 5, TEXTS = 9, POSITIONS = 70, HIDDEN = 48 };
 typedef struct shared {
     packed *p;
     fby_team team;
-    atomic_bool stop, cancel;
+    _Atomic uint64_t stopped;
+    atomic_bool cancel;
     const uint32_t *ids, *starts;
     uint32_t texts;
     int absent; /* the member that never comes; -1: none */
@@ -29,7 +30,7 @@ static void *take_part(void *argument)
 {
     member *m = argument;
     shared *run = m->run;
-    const fby_bert_member part = {&run->team, m->index, m->own, &run->stop};
+    const fby_bert_member part = {&run->team, m->index, m->own, &run->stopped, 1};
     if ((int)m->index == run->absent)
         return NULL;
     m->status = fby_bert_run_team(&run->p->bert, run->ids, run->starts, run->texts, run->p->scratch,
@@ -41,7 +42,7 @@ static void begin(shared *run, member *members, uint32_t size)
 {
     fby_team_init(&run->team);
     fby_team_form(&run->team, size);
-    atomic_init(&run->stop, false);
+    atomic_init(&run->stopped, 0);
     for (uint32_t i = 0; i < size; i++) {
         members[i].run = run;
         members[i].index = i;

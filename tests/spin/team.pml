@@ -3,20 +3,39 @@
  * src/base/team.h and how a team of src/model/bert_team.c stops: members meet,
  * the early sleep on `step`; member 0 reads a request to stop once a layer,
  * before the first of the layer's two meetings, and all obey after it. Somebody
- * asks at any time; somebody may break the team at any time.
+ * asks at any time; the watch may break the team while it runs.
+ *
+ * Then the leader's next batch, with members of its own, while those of the first
+ * may still be on their way out: whoever works, works on its own batch.
  *
  * A run that ends with a member asleep is an invalid end state; so is one in
  * which a member waits for others that have stopped.
  *
- * BROKEN: member 0 reads the request after the meeting, when the others may
+ * BROKEN 1: member 0 reads the request after the meeting, when the others may
  * have passed it.
+ * BROKEN 2: the word to stop is taken back before the next batch, not numbered.
  */
+#ifndef BROKEN
+#define BROKEN 0
+#endif
+
+#define LAYERS 2
+/* Three members and one batch, or two of each: team_again.pml. */
+#ifndef BATCHES
 #define MEMBERS 3
-#define LAYERS  2
+#define BATCHES 1
+#endif
+
+#if BROKEN == 2
+#define STOPPED(mine) (stopped != 0)
+#else
+#define STOPPED(mine) (stopped >= mine)
+#endif
 
 byte arrived, step, sleepers;
 byte wakes; /* futex wake calls so far: a sleeper sleeps until there is another */
-bool broken, request, stop;
+bool broken, request, running;
+byte batch, stopped;
 
 inline meet(ok)
 {
@@ -50,38 +69,74 @@ inline meet(ok)
     fi
 }
 
-proctype member(byte me)
+inline look(me, mine)
 {
-    byte was, i, seen;
-    bool last, gone, ok;
+    if
+    :: me == 0 && request -> stopped = mine
+    :: else
+    fi
+}
 
+inline compute(me, mine)
+{
     for (i : 1 .. LAYERS) {
-#ifndef BROKEN
-        if
-        :: me == 0 && request -> stop = true
-        :: else
-        fi;
+#if BROKEN != 1
+        look(me, mine);
 #endif
         meet(ok);
-#ifdef BROKEN
-        if
-        :: me == 0 && request -> stop = true
-        :: else
-        fi;
+#if BROKEN == 1
+        look(me, mine);
 #endif
         if
-        :: !ok || stop -> goto out
+        :: !ok || STOPPED(mine) -> goto out
         :: else
         fi;
+        assert(batch == mine);
         meet(ok);
         if
         :: !ok -> goto out
         :: else
         fi
     }
-    meet(ok);
+    meet(ok)
+}
+
+proctype member(byte me, mine)
+{
+    byte was, i, seen;
+    bool last, gone, ok;
+
+    compute(me, mine);
 out:
     skip
+}
+
+proctype leader(byte mine)
+{
+    byte was, i, seen;
+    bool last, gone, ok;
+
+    atomic {
+        batch = mine;
+        running = true;
+        request = false;
+#if BROKEN == 2
+        stopped = 0;
+#endif
+        run member(1, mine);
+#if MEMBERS == 3
+        run member(2, mine)
+#endif
+    }
+    compute(0, mine);
+out:
+    atomic {
+        running = false;
+        if
+        :: !broken && mine < BATCHES -> run leader(mine + 1)
+        :: else
+        fi
+    }
 }
 
 active proctype asks()
@@ -92,7 +147,7 @@ active proctype asks()
 active proctype breaks()
 {
     if
-    :: atomic { broken = true };
+    :: atomic { running -> broken = true };
         atomic {
             if
             :: sleepers > 0 -> wakes++
@@ -105,9 +160,5 @@ active proctype breaks()
 
 init
 {
-    atomic {
-        run member(0);
-        run member(1);
-        run member(2)
-    }
+    run leader(1)
 }

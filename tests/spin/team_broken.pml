@@ -1,4 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The broken twin of team.pml, which says what is wrong with it. */
-#define BROKEN
+/* The first broken twin of team.pml, which says what is wrong with it. */
+#define BROKEN 1
 #include "team.pml"
