@@ -25,7 +25,8 @@
 typedef enum fby_context_phase {
     FBY_CONTEXT_IDLE,
     FBY_CONTEXT_RUNNING,
-    FBY_CONTEXT_ABANDONED
+    FBY_CONTEXT_ABANDONED,
+    FBY_CONTEXT_NEXT = 4 /* what the batches are counted by, above the phase */
 } fby_context_phase;
 
 typedef struct fby_context {
@@ -47,9 +48,9 @@ typedef struct fby_context {
     fby_heap_block block; /* all of the above, pinned */
 
     /* The batch that runs. */
-    _Atomic uint32_t phase;  /* fby_context_phase */
-    _Atomic uint32_t serial; /* of the batch: what the watch compares */
-    atomic_bool cancel;      /* the encoder is to stop */
+    _Atomic uint32_t phase; /* fby_context_phase, and which batch: so that the watch gives up none
+                               but the one that it looked at */
+    atomic_bool cancel;     /* the encoder is to stop */
 
     /* As the leader of a team. */
     fby_team team;
@@ -62,7 +63,7 @@ typedef struct fby_context {
     fby_job *job;             /* at work on */
     uint32_t seats;           /* members still wanted */
     bool retired;             /* abandoned; to be given back by the last member */
-    uint32_t watched, stills; /* serial at the watch's last look, looks without a change */
+    uint32_t watched, stills; /* phase at the watch's last look, looks without a change */
     struct fby_context *next; /* in the engine's list of free contexts, or of open teams */
 } fby_context;
 

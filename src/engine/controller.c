@@ -138,8 +138,9 @@ static void judge_crowd(fby_controller *c, double slowness, uint64_t now_ns)
 void fby_controller_batch(fby_controller *c, const fby_batch_seen *seen, uint64_t now_ns)
 {
     const double alone = fby_costs_batch(&c->costs, seen->tokens, seen->pairs);
-    if (seen->team > 1) {
-        double promised = fby_costs_gain(&c->costs, seen->team, seen->tokens);
+    const uint32_t team = seen->unmet ? 2 : seen->team; /* what the least of teams had promised */
+    if (team > 1) {
+        double promised = fby_costs_gain(&c->costs, team, seen->tokens);
         blend(&c->team_slowness, (double)seen->ns * promised / alone);
         if (c->decision.split)
             judge_teams(c, promised, now_ns);

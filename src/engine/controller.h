@@ -48,6 +48,8 @@ typedef struct fby_decision {
 typedef struct fby_batch_seen {
     uint32_t tokens, team, at_work; /* at work: workers in all, while it ran */
     uint64_t pairs, ns;
+    bool
+        unmet; /* members were called and nobody came: computed alone, a team that gained nothing */
 } fby_batch_seen;
 
 typedef enum fby_control_trial {

@@ -83,7 +83,7 @@ static bool within(double x, double least, double most)
 
 bool fby_costs_valid(const fby_costs *costs)
 {
-    bool valid = within(costs->pair_ns, 0, 1e9) && within(costs->wake_ns, 0, 1e9);
+    bool valid = within(costs->pair_ns, 0, 1e6) && within(costs->wake_ns, 0, 1e8);
     for (int size = 0; size < FBY_COST_SIZES; size++)
         valid &= within(costs->batch_ns[size], size == 0 ? 1 : costs->batch_ns[size - 1], 1e13);
     for (int crowd = 0; crowd < FBY_COST_CROWDS; crowd++) {

@@ -31,6 +31,13 @@ static void remove_open(fby_engine *engine, const fby_context *leader)
         *link = leader->next;
 }
 
+static bool may_still_come(fby_engine *engine, fby_context *leader, uint32_t seats)
+{
+    return atomic_load_explicit(&leader->joined, memory_order_relaxed) < seats &&
+           atomic_load_explicit(&engine->tuner.idle, memory_order_relaxed) > 0 &&
+           !atomic_load_explicit(&leader->cancel, memory_order_relaxed);
+}
+
 uint32_t fby_engine_gather(fby_engine *engine, fby_context *leader, uint32_t wanted,
                            uint64_t patience_ns)
 {
@@ -52,8 +59,7 @@ uint32_t fby_engine_gather(fby_engine *engine, fby_context *leader, uint32_t wan
 
     const uint64_t until_ns = fby_now_ns() + patience_ns;
     /* The system may have put a member on this very processor: yield it now and then. */
-    for (uint32_t turn = 0; atomic_load_explicit(&leader->joined, memory_order_relaxed) < seats &&
-                            fby_now_ns() < until_ns;
+    for (uint32_t turn = 0; may_still_come(engine, leader, seats) && fby_now_ns() < until_ns;
          turn++) {
         if (turn < PATIENT_TURNS)
             fby_relax();
@@ -125,6 +131,7 @@ void fby_engine_retire(fby_engine *engine, fby_context *context)
         return;
     fby_team_mend(&context->team);
     atomic_store_explicit(&context->cancel, false, memory_order_relaxed);
-    atomic_store_explicit(&context->phase, FBY_CONTEXT_IDLE, memory_order_relaxed);
+    const uint32_t phase = atomic_load_explicit(&context->phase, memory_order_relaxed);
+    atomic_store_explicit(&context->phase, phase - phase % FBY_CONTEXT_NEXT, memory_order_relaxed);
     fby_engine_give_context(engine, context);
 }

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/tuner.h"
 
+#include <math.h>
+
 #include "base/bits.h"
 #include "base/clock.h"
 
 /* English in WordPiece, and the special tokens; gives way as texts are seen. */
 enum { GUESSED_BYTES = 4500, GUESSED_TOKENS = 1000, SPECIAL = 2 };
+
+/* Whatever costs are said to be. */
+static const double PATIENCE_MOST_NS = 2e6;
 
 void fby_tuner_init(fby_tuner *tuner, const fby_tuner_options *options, const fby_costs *costs)
 {
@@ -46,8 +51,9 @@ bool fby_tuner_splits(fby_tuner *tuner)
 uint64_t fby_tuner_patience_ns(const fby_tuner *tuner, const fby_batch_seen *batch)
 {
     const fby_costs *costs = &tuner->controller.costs;
-    return (uint64_t)(3 * costs->wake_ns +
-                      fby_costs_batch(costs, batch->tokens, batch->pairs) / 20);
+    return (uint64_t)fmin(3 * costs->wake_ns +
+                              fby_costs_batch(costs, batch->tokens, batch->pairs) / 20,
+                          PATIENCE_MOST_NS);
 }
 
 /* `tokens` gets an estimate for each text; returns their sum. */

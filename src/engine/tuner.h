@@ -54,7 +54,7 @@ void fby_tuner_plan(fby_tuner *tuner, const fby_request *request, size_t first, 
 bool fby_tuner_splits(fby_tuner *tuner);
 
 /* How long a leader of such a batch waits for the members it has called: some wake-ups, and a
- * twentieth of what the batch takes alone: it gains more. */
+ * twentieth of what the batch takes alone: it gains more. At most 2 ms. */
 uint64_t fby_tuner_patience_ns(const fby_tuner *tuner, const fby_batch_seen *batch);
 
 /* A text had so many. */

@@ -31,10 +31,11 @@ void fby_engine_wake_watch(fby_engine *engine)
 static void give_up(fby_engine *engine, fby_context *context)
 {
     fby_job *job = context->job;
-    uint32_t running = FBY_CONTEXT_RUNNING;
+    uint32_t running = context->watched;
     /* P1, with P2: from here on its worker leaves the job alone; or it was faster. */
-    if (!atomic_compare_exchange_strong_explicit(&context->phase, &running, FBY_CONTEXT_ABANDONED,
-                                                 memory_order_acq_rel, memory_order_relaxed))
+    if (!atomic_compare_exchange_strong_explicit(
+            &context->phase, &running, running - FBY_CONTEXT_RUNNING + FBY_CONTEXT_ABANDONED,
+            memory_order_acq_rel, memory_order_relaxed))
         return;
     char message[96];
     snprintf(message, sizeof message, "a worker made no progress on a batch for %u ms",
@@ -56,11 +57,9 @@ static bool look(fby_engine *engine)
         if (context->job == NULL)
             continue;
         runs = true;
-        uint32_t serial = atomic_load_explicit(&context->serial, memory_order_relaxed);
-        bool still =
-            serial == context->watched &&
-            atomic_load_explicit(&context->phase, memory_order_relaxed) == FBY_CONTEXT_RUNNING;
-        context->watched = serial;
+        uint32_t phase = atomic_load_explicit(&context->phase, memory_order_relaxed);
+        bool still = phase == context->watched && phase % FBY_CONTEXT_NEXT == FBY_CONTEXT_RUNNING;
+        context->watched = phase;
         context->stills = still ? context->stills + 1 : 0;
         if (context->stills >= LOOKS)
             give_up(engine, context);

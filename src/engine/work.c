@@ -125,15 +125,16 @@ static bool compute(fby_engine *engine, fby_context *context, uint32_t wanted, f
     fby_batch_seen seen = {.tokens = fby_context_tokens(context),
                            .pairs = fby_context_pairs(context)};
     const uint64_t started_ns = fby_now_ns();
-    atomic_fetch_add_explicit(&context->serial, 1, memory_order_relaxed);
+    const uint32_t idle = atomic_load_explicit(&context->phase, memory_order_relaxed);
     /* P2, with P1: the batch is seen by who gives it up. */
-    atomic_store_explicit(&context->phase, FBY_CONTEXT_RUNNING, memory_order_release);
+    atomic_store_explicit(&context->phase, idle + FBY_CONTEXT_NEXT + FBY_CONTEXT_RUNNING,
+                          memory_order_release);
 
-    uint32_t size = 1, tried = 1;
+    uint32_t size = 1;
     if (wanted > 1 && fby_tuner_splits(tuner)) {
         size = fby_engine_gather(engine, context, wanted, fby_tuner_patience_ns(tuner, &seen));
-        tried = size == 0 ? 2 : size; /* a team to which nobody came gains nothing */
-        size = size == 0 ? 1 : size;
+        seen.unmet = size == 0;
+        size = seen.unmet ? 1 : size;
     }
     const uint32_t others = atomic_fetch_add_explicit(&tuner->at_work, size, memory_order_relaxed);
     if (size > 1) {
@@ -150,12 +151,12 @@ static bool compute(fby_engine *engine, fby_context *context, uint32_t wanted, f
                             context->scratch, context->rows, &context->cancel);
     }
     atomic_fetch_sub_explicit(&tuner->at_work, size, memory_order_relaxed);
-    uint32_t running = FBY_CONTEXT_RUNNING;
+    uint32_t running = idle + FBY_CONTEXT_NEXT + FBY_CONTEXT_RUNNING;
     /* P1, with P2. */
-    if (!atomic_compare_exchange_strong_explicit(&context->phase, &running, FBY_CONTEXT_IDLE,
+    if (!atomic_compare_exchange_strong_explicit(&context->phase, &running, idle + FBY_CONTEXT_NEXT,
                                                  memory_order_acq_rel, memory_order_relaxed))
         return false;
-    seen.team = tried;
+    seen.team = size;
     seen.at_work = others + size;
     seen.ns = fby_now_ns() - started_ns;
     if (*status == FBY_OK)

@@ -25,7 +25,7 @@ static void feed(fby_controller *c, uint32_t team, uint32_t at_work, double slow
                   : ns / fby_costs_pace(&c->costs, at_work);
     ns *= slowness;
     now_ns += (uint64_t)ns;
-    const fby_batch_seen seen = {64, team, at_work, 4096, (uint64_t)ns};
+    const fby_batch_seen seen = {64, team, at_work, 4096, (uint64_t)ns, false};
     fby_controller_batch(c, &seen, now_ns);
 }
 
@@ -156,7 +156,7 @@ static void decisions_stay_within_their_limits_whatever_is_seen(void **state)
             const fby_batch_seen seen = {
                 (uint32_t)fby_rng_below(&rng, 600) + 1, 1 + (uint32_t)fby_rng_below(&rng, 3),
                 1 + (uint32_t)fby_rng_below(&rng, 130), fby_rng_below(&rng, 100000),
-                fby_rng_below(&rng, 1u << 30)};
+                fby_rng_below(&rng, 1u << 30),          fby_rng_bool(&rng)};
             fby_controller_batch(&c, &seen, now_ns += fby_rng_below(&rng, 1u << 25));
             fby_controller_call(&c, fby_rng_below(&rng, 4000000));
             assert_in_range(c.decision.workers, 1, c.limits.workers);
