@@ -9,6 +9,7 @@
 #include "base/bits.h"
 #include "base/clock.h"
 #include "base/pages.h"
+#include "engine/threads.h"
 
 /* Texts are as long as this where it is not lengths that are measured; the largest batch has
  * LARGEST tokens, of which there are SIZES sizes. */
@@ -42,6 +43,7 @@ struct bench {
     fby_team all;   /* of every thread: before and after a task */
     fby_team team;  /* of the crowd */
     _Atomic uint64_t stopped;
+    atomic_int failed; /* the fby_status of a run that did */
     task task;
 };
 
@@ -49,7 +51,7 @@ struct bench {
 static void make_batch(bench *b, uint32_t tokens, uint32_t text)
 {
     for (uint32_t i = 0; i < tokens; i++)
-        b->ids[i] = i % 7; /* any rows of the table */
+        b->ids[i] = i % 7; /* any rows of the table; a vocabulary has more */
     b->texts = 0;
     b->starts[0] = 0;
     while (b->starts[b->texts] < tokens) {
@@ -58,9 +60,16 @@ static void make_batch(bench *b, uint32_t tokens, uint32_t text)
     }
 }
 
+static void note(bench *b, fby_status status)
+{
+    /* Read by the caller behind a meeting. */
+    if (status != FBY_OK)
+        atomic_store_explicit(&b->failed, (int)status, memory_order_relaxed);
+}
+
 static void run_alone(bench *b, helper *h)
 {
-    fby_encoder_run(b->encoder, b->ids, b->starts, b->texts, h->scratch, h->rows, NULL);
+    note(b, fby_encoder_run(b->encoder, b->ids, b->starts, b->texts, h->scratch, h->rows, NULL));
 }
 
 static void run_task(bench *b, helper *h)
@@ -72,8 +81,8 @@ static void run_task(bench *b, helper *h)
         return;
     }
     const fby_bert_member member = {&b->team, h->index, h->scratch, &b->stopped, 1};
-    fby_encoder_run_team(b->encoder, b->ids, b->starts, b->texts, b->helpers[0].scratch, &member,
-                         h->index == 0 ? h->rows : NULL, NULL);
+    note(b, fby_encoder_run_team(b->encoder, b->ids, b->starts, b->texts, b->helpers[0].scratch,
+                                 &member, h->index == 0 ? h->rows : NULL, NULL));
 }
 
 static void *help(void *argument)
@@ -237,17 +246,27 @@ fby_status fby_calibrate(const fby_encoder *encoder, uint32_t threads, fby_costs
     fby_encoder_get_info(encoder, &b.info);
     b.scratch_bytes = fby_encoder_scratch(encoder, LARGEST);
     atomic_init(&b.stopped, 0);
+    atomic_init(&b.failed, (int)FBY_OK);
     fby_team_init(&b.all);
     fby_team_init(&b.team);
     fby_team_form(&b.all, threads);
+    sigset_t before;
+    fby_block_signals(&before);
     fby_status status = start(&b);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (status == FBY_OK) {
         double whole[SIZES];
         fby_costs found = {.measured = true};
         measure_alone(&b, &found, whole);
         measure_crowds(&b, whole, &found);
         found.wake_ns = measure_wake(&b);
-        *costs = found;
+        int failed = atomic_load_explicit(&b.failed, memory_order_relaxed);
+        if (failed != (int)FBY_OK)
+            status = fby_error((fby_status)failed, "a batch to calibrate with failed");
+        else if (!fby_costs_valid(&found))
+            status = fby_error(FBY_EAGAIN, "what batches cost here cannot be: too much disturbs");
+        else
+            *costs = found;
     }
     finish(&b);
     return status;

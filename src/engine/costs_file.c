@@ -3,8 +3,8 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -13,11 +13,15 @@
 
 enum { NAME_SIZE = FBY_HEX_SIZE + 32 };
 
+/* Numbers are whole thousandths: their text is the same in every locale. */
+static const double UNIT = 1000;
+enum { DIGITS_MAX = 17 };
+
 static size_t print_numbers(char *text, const char *key, const double *x, int count)
 {
     int used = snprintf(text, FBY_COSTS_TEXT / 16, "%s", key);
     for (int i = 0; i < count; i++)
-        used += snprintf(text + used, 32, " %.9g", x[i]);
+        used += snprintf(text + used, 32, " %lld", llround(x[i] * UNIT));
     used += snprintf(text + used, 2, "\n");
     return (size_t)used;
 }
@@ -25,7 +29,7 @@ static size_t print_numbers(char *text, const char *key, const double *x, int co
 size_t fby_costs_print(const fby_costs *costs, const char *cpu, uint32_t threads, char *text)
 {
     size_t used = (size_t)snprintf(
-        text, 512, "forebay-costs 1\ncpu %.128s\nprocessors %" PRIu32 "\n", cpu, threads);
+        text, 512, "forebay-costs 2\ncpu %.128s\nprocessors %" PRIu32 "\n", cpu, threads);
     used += print_numbers(text + used, "pair_ns", &costs->pair_ns, 1);
     used += print_numbers(text + used, "wake_ns", &costs->wake_ns, 1);
     used += print_numbers(text + used, "batch_ns", costs->batch_ns, FBY_COST_SIZES);
@@ -38,6 +42,19 @@ size_t fby_costs_print(const fby_costs *costs, const char *cpu, uint32_t threads
     return used;
 }
 
+static bool read_number(const char **at, double *x)
+{
+    uint64_t value = 0;
+    int digits = 0;
+    for (; **at >= '0' && **at <= '9'; (*at)++, digits++) {
+        if (digits == DIGITS_MAX)
+            return false;
+        value = value * 10 + (uint64_t)(**at - '0');
+    }
+    *x = (double)value / UNIT;
+    return digits > 0;
+}
+
 /* Moves `*at` behind the word and the numbers; false if others stand there. */
 static bool read_numbers(const char **at, const char *key, double *x, int count)
 {
@@ -46,13 +63,8 @@ static bool read_numbers(const char **at, const char *key, double *x, int count)
         return false;
     *at += size;
     for (int i = 0; i < count; i++) {
-        char *end;
-        if (**at != ' ')
+        if (*(*at)++ != ' ' || !read_number(at, &x[i]))
             return false;
-        x[i] = strtod(*at, &end);
-        if (end == *at)
-            return false;
-        *at = end;
     }
     return *(*at)++ == '\n';
 }
@@ -60,7 +72,7 @@ static bool read_numbers(const char **at, const char *key, double *x, int count)
 bool fby_costs_parse(const char *text, const char *cpu, uint32_t threads, fby_costs *out)
 {
     char head[512];
-    int size = snprintf(head, sizeof head, "forebay-costs 1\ncpu %.128s\nprocessors %" PRIu32 "\n",
+    int size = snprintf(head, sizeof head, "forebay-costs 2\ncpu %.128s\nprocessors %" PRIu32 "\n",
                         cpu, threads);
     if (strncmp(text, head, (size_t)size) != 0)
         return false;

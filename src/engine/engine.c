@@ -2,7 +2,6 @@
 /* Jobs as their callers see them, and the engine's start and end. */
 #include <errno.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -11,6 +10,7 @@
 #include "base/clock.h"
 #include "base/platform.h"
 #include "engine/engine_internal.h"
+#include "engine/threads.h"
 
 /* Some 20 µs of pauses: the last batches of a job end nearly at once. */
 enum { SPIN_TURNS = 1000 };
@@ -200,24 +200,17 @@ static fby_status create_jobs(fby_engine *engine, uint32_t max_jobs)
     return FBY_OK;
 }
 
-/* The program's signals are for its own threads: a worker takes none but those of its own faults.
- */
-static void block_signals(sigset_t *before)
-{
-    sigset_t set;
-    sigfillset(&set);
-    sigdelset(&set, SIGSEGV);
-    sigdelset(&set, SIGBUS);
-    sigdelset(&set, SIGFPE);
-    sigdelset(&set, SIGILL);
-    pthread_sigmask(SIG_SETMASK, &set, before);
-}
-
-static void pin(pthread_t thread, uint32_t cpu)
+/* To all that is allowed on the node: which processor of it is free is the system's to see, and
+ * another process that does the same shares no core with this one for long. */
+static void pin(pthread_t thread, const fby_topology *topology, uint32_t node)
 {
     cpu_set_t set;
     CPU_ZERO(&set);
-    CPU_SET(cpu, &set);
+    for (uint32_t i = 0; i < topology->count; i++) {
+        const fby_cpu_place *cpu = &topology->cpus[i];
+        if (cpu->allowed && cpu->node == node && cpu->cpu < CPU_SETSIZE)
+            CPU_SET(cpu->cpu, &set);
+    }
     (void)pthread_setaffinity_np(thread, sizeof set, &set); /* it runs anywhere else */
 }
 
@@ -244,7 +237,7 @@ static fby_status create_threads(fby_engine *engine, uint32_t threads)
     if (engine->threads == NULL)
         return fby_error(FBY_ENOMEM, "no memory for %u threads", threads);
     sigset_t before;
-    block_signals(&before);
+    fby_block_signals(&before);
     pthread_mutex_lock(&engine->lock); /* until all is said that they read */
     fby_status status = start_threads(engine, threads);
     pthread_mutex_unlock(&engine->lock);
@@ -284,8 +277,8 @@ fby_status fby_engine_create(const fby_encoder *encoder, const fby_kernels *kern
         status = create_threads(engine, options->threads);
     const fby_placement *placement = options->placement;
     for (uint32_t i = 0; status == FBY_OK && placement != NULL && i < placement->workers; i++)
-        if (i < engine->thread_count && placement->cpu[i] < CPU_SETSIZE)
-            pin(engine->threads[i], placement->cpu[i]);
+        if (i < engine->thread_count)
+            pin(engine->threads[i], options->topology, placement->node[i]);
     if (status != FBY_OK) {
         fby_engine_destroy(engine);
         return status;

@@ -23,7 +23,8 @@ typedef struct fby_engine_options {
     uint32_t budget;   /* tokens a batch */
     uint32_t max_jobs; /* for fby_engine_submit() */
     uint32_t stall_ms; /* without progress until a batch is given up; UINT32_MAX: never */
-    const fby_placement *placement; /* workers are pinned as it says; NULL: anywhere */
+    const fby_placement *placement; /* workers stay on the nodes it says; NULL: anywhere */
+    const fby_topology *topology;   /* with a placement */
     fby_tuner_options tuner;        /* but for texts_max */
     fby_costs costs;
 } fby_engine_options;

@@ -60,6 +60,7 @@ static fby_status open_with(fby_model *model, const char *dir, const fby_model_o
         .budget = budget,
         .max_jobs = max_jobs,
         .placement = placement.pinned ? &placement : NULL,
+        .topology = &topology,
         .stall_ms = options->stall_ms != 0 ? options->stall_ms : STALL_MS_DEFAULT,
         .tuner =
             {

@@ -72,7 +72,7 @@ void fby_placement_make(const fby_topology *topology, uint32_t wanted, uint64_t 
         placement->cpu[placement->workers] = cpu->cpu;
         placement->node[placement->workers++] = cpu->node;
     }
-    placement->pinned = topology->nodes > 1;
+    placement->pinned = placement->nodes_used > 1;
     if (placement->nodes_used > 1)
         placement->weights = weight_bytes <= node_free_bytes / COPY_SHARE ? FBY_WEIGHTS_REPLICATED
                                                                           : FBY_WEIGHTS_INTERLEAVED;

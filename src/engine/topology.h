@@ -52,9 +52,9 @@ typedef enum fby_weights_at {
 
 typedef struct fby_placement {
     uint32_t workers;
-    uint16_t cpu[FBY_CPUS_MAX];  /* of worker i */
-    uint16_t node[FBY_CPUS_MAX]; /* where its context lies */
-    bool pinned;                 /* false: the system knows better than a list of numbers */
+    uint16_t cpu[FBY_CPUS_MAX];  /* worker i's core, by its first allowed processor */
+    uint16_t node[FBY_CPUS_MAX]; /* its node: where its context is to lie */
+    bool pinned;                 /* each to the processors of its node; false: one node */
     fby_weights_at weights;
     uint32_t nodes_used;
 } fby_placement;

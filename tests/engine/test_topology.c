@@ -72,6 +72,10 @@ static void uneven_nodes_get_workers_by_their_cores(void **state)
     assert_int_equal(on_node(1), 4);
     assert_int_equal(on_node(2), 0);
     assert_int_equal(placed.nodes_used, 2);
+    assert_true(placed.pinned);
+    place(1); /* all on one node */
+    assert_int_equal(placed.nodes_used, 1);
+    assert_false(placed.pinned);
     place(6);
     assert_int_equal(on_node(0), 4);
     assert_int_equal(on_node(1), 2);
