@@ -119,7 +119,8 @@ typedef struct fby_heap_pool_options {
     bool on_node;                  /* host: take memory of `node`, as far as it goes */
     uint32_t node;                 /* NUMA */
     const fby_heap_vulkan *vulkan; /* NULL: the pool opens a device */
-    const char *trace_file; /* every call is written there, for `forebay pool run`; NULL: none */
+    const char *trace_file; /* every call is written there, for `forebay pool run`; NULL: none.
+                             * While another pool writes there, FILE.2, FILE.3 … */
 } fby_heap_pool_options;
 #define FBY_HEAP_POOL_OPTIONS_INIT                                                                 \
     {                                                                                              \

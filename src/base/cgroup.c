@@ -60,6 +60,62 @@ static uint64_t tightest(const char *root, const char *group, const char *file,
     }
 }
 
+/* The number after `key` in a file whose lines are "key number"; 0: there is none. */
+static uint64_t value_of(const char *path, const char *key)
+{
+    char line[128];
+    size_t size = strlen(key);
+    uint64_t found = 0;
+    FILE *file = fopen(path, "re");
+    while (file != NULL && fgets(line, sizeof line, file) != NULL)
+        if (strncmp(line, key, size) == 0 && line[size] == ' ')
+            found = strtoull(line + size, NULL, 10);
+    if (file != NULL)
+        fclose(file);
+    return found;
+}
+
+static bool path_of(char path[PATH_MOST], const char *root, const char *group, size_t size,
+                    const char *file)
+{
+    int written = snprintf(path, PATH_MOST, "%s%.*s/%s", root, (int)size, group, file);
+    return written > 0 && written < PATH_MOST;
+}
+
+/* What one group may still use; UINT64_MAX: it has no limit, or does not say. */
+static uint64_t left_in(const char *root, const char *group, size_t size)
+{
+    char path[PATH_MOST], line[64];
+    if (!path_of(path, root, group, size, "memory.max") || !read_line(path, line, sizeof line))
+        return UINT64_MAX;
+    uint64_t limit = bytes_in(line), cache = 0;
+    if (limit == 0 || !path_of(path, root, group, size, "memory.current") ||
+        !read_line(path, line, sizeof line))
+        return UINT64_MAX;
+    uint64_t used = bytes_in(line);
+    if (path_of(path, root, group, size, "memory.stat"))
+        cache = value_of(path, "inactive_file") + value_of(path, "slab_reclaimable");
+    used = cache < used ? used - cache : 0;
+    return used < limit ? limit - used : 0;
+}
+
+uint64_t fby_cgroup_memory_left_of(const char *root, const char *group)
+{
+    uint64_t least = UINT64_MAX;
+    size_t size = strlen(group);
+
+    for (;;) {
+        while (size > 0 && group[size - 1] == '/')
+            size--;
+        uint64_t left = left_in(root, group, size);
+        least = left < least ? left : least;
+        if (size == 0)
+            return least;
+        while (size > 0 && group[size - 1] != '/')
+            size--;
+    }
+}
+
 /* A line "0::/path" names version 2's. */
 static void own_group(char *group, int size)
 {
@@ -99,6 +155,13 @@ uint64_t fby_cgroup_memory(void)
     char group[PATH_MOST];
     own_group(group, sizeof group);
     return fby_cgroup_memory_of("/sys/fs/cgroup", group);
+}
+
+uint64_t fby_cgroup_memory_left(void)
+{
+    char group[PATH_MOST];
+    own_group(group, sizeof group);
+    return fby_cgroup_memory_left_of("/sys/fs/cgroup", group);
 }
 
 uint64_t fby_memory_bytes(void)

@@ -310,7 +310,10 @@ void fby_engine_destroy(fby_engine *engine)
         fby_job_destroy(&engine->jobs[i]);
     for (uint32_t i = 0; i < engine->context_count; i++)
         fby_heap_release(engine->pool, engine->contexts[i].block);
-    fby_heap_pool_close(engine->pool, NULL);
+    fby_heap_closing closing = {.struct_size = sizeof closing};
+    fby_heap_pool_close(engine->pool, &closing);
+    if (FBY_DEBUG)
+        fby_assert(closing.leaked == 0); /* every context gave its memory back */
     free(engine->threads);
     free(engine->jobs);
     free(engine->contexts);

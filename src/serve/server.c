@@ -242,7 +242,8 @@ static fby_status describe_crew(struct server *server)
     return FBY_OK;
 }
 
-/* Room for every worker's batch, and for large requests as far as they are to find it ready. */
+/* Room for every worker's batch, and for large requests as far as they are to find it ready: one
+ * heap, in which that is one piece once the workers have theirs. */
 static fby_status make_heap_pool(struct server *server)
 {
     uint32_t workers = server->crew.threads;
@@ -255,6 +256,7 @@ static fby_status make_heap_pool(struct server *server)
     fby_heap_pool_options options = FBY_HEAP_POOL_OPTIONS_INIT;
     options.parts = parts;
     options.part_count = workers + 1;
+    options.num_heaps = 1;
     options.trace_file = getenv("FBY_HEAP_TRACE");
     fby_status status = fby_heap_pool_create(&options, &server->heap_pool);
     free(parts);
@@ -411,7 +413,12 @@ static void stop(struct server *server)
     fby_crew_stop(&server->crew);
     for (uint32_t i = 0; i < server->agent_count; i++)
         fby_agent_clear(&server->agents[i]);
-    fby_heap_pool_close(server->heap_pool, NULL);
+    fby_heap_closing closing = {.struct_size = sizeof closing};
+    fby_heap_pool_close(server->heap_pool, &closing);
+    if (closing.leaked > 0)
+        fby_log(FBY_LOG_WARN, "memory of requests or workers was not given back",
+                fby_log_uint("blocks", closing.leaked),
+                fby_log_uint("bytes", closing.leaked_bytes));
     for (uint32_t i = 0; i < server->api.served_count; i++)
         fby_encoder_close((fby_encoder *)(uintptr_t)server->served[i].encoder);
     free(server->served);

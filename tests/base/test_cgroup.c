@@ -41,6 +41,13 @@ static int remove_groups(void **state)
     static const char *const names[] = {"/a/b/cpu.max", "/a/b/memory.max", "/a/b",
                                         "/a/cpu.max",   "/a/memory.max",   "/a",
                                         "/cpu.max",     "/memory.max",     ""};
+    static const char *const of_use[] = {"/a/b/memory.current", "/a/b/memory.stat",
+                                         "/a/memory.current", "/a/memory.stat"};
+    for (size_t i = 0; i < sizeof of_use / sizeof *of_use; i++) {
+        char path[128];
+        snprintf(path, sizeof path, "%s%s", root, of_use[i]);
+        (void)remove(path);
+    }
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char path[128];
         snprintf(path, sizeof path, "%s%s", root, names[i]);
@@ -95,6 +102,30 @@ static void nonsense_is_no_limit(void **state)
     assert_int_equal(fby_cgroup_memory_of(root, "/a/b"), 0);
 }
 
+static void what_is_left_leaves_out_the_cache(void **state)
+{
+    (void)state;
+    say("", "memory.max", "max\n");
+    say("/a", "memory.max", "max\n");
+    say("/a/b", "memory.max", "1000000\n");
+    say("/a/b", "memory.current", "900000\n");
+    assert_int_equal(fby_cgroup_memory_left_of(root, "/a/b"), 100000);
+    say("/a/b", "memory.stat",
+        "anon 1\nfile 700000\ninactive_file 500000\nslab_reclaimable 20000\nslab 5\n");
+    assert_int_equal(fby_cgroup_memory_left_of(root, "/a/b"), 620000);
+    assert_true(fby_cgroup_memory_left_of(root, "/a") == UINT64_MAX);
+    say("/a", "memory.max", "800000\n");
+    assert_int_equal(fby_cgroup_memory_left_of(root, "/a/b"),
+                     620000); /* nobody says what is used */
+    say("/a", "memory.current", "790000\n");
+    assert_int_equal(fby_cgroup_memory_left_of(root, "/a/b"), 10000);
+    say("/a", "memory.stat", "inactive_file 99999999\n");
+    assert_int_equal(fby_cgroup_memory_left_of(root, "/a"), 800000);
+    say("/a", "memory.stat", "");
+    say("/a", "memory.current", "800001\n");
+    assert_int_equal(fby_cgroup_memory_left_of(root, "/a/b"), 0);
+}
+
 static void a_process_has_some_memory(void **state)
 {
     (void)state;
@@ -110,6 +141,7 @@ int main(void)
         cmocka_unit_test(max_is_no_limit),
         cmocka_unit_test(the_tightest_group_counts),
         cmocka_unit_test(nonsense_is_no_limit),
+        cmocka_unit_test(what_is_left_leaves_out_the_cache),
         cmocka_unit_test(a_process_has_some_memory),
     };
     return cmocka_run_group_tests_name("cgroup", tests, make_groups, remove_groups);

@@ -14,12 +14,34 @@
 
 /* ---- one heap ---- */
 
+static uint64_t records_bytes(const fby_heap_pool *pool)
+{
+    return (uint64_t)pool->options.blocks_max * sizeof(fby_record);
+}
+
+/* Whether `available` bytes hold `heaps` heaps and, where that is the same memory, their records; a
+ * 16th stays for others. Dividing, so that nothing overflows. */
+static bool holds(const fby_heap_pool *pool, uint64_t available, uint64_t heaps)
+{
+    uint64_t each = pool->options.heap_bytes;
+    if (available == UINT64_MAX)
+        return true;
+    if (pool->source == &fby_heap_host)
+        each += records_bytes(pool);
+    return (available - available / 16) / each >= heaps;
+}
+
 fby_status fby_heap_pool_add(fby_heap_pool *pool, uint32_t slot, bool grown)
 {
     fby_heap_region region;
     uint32_t records_max = pool->options.blocks_max;
     void *records;
 
+    uint64_t available = pool->source->available(pool->device);
+    if (!holds(pool, available, 1))
+        return fby_error(FBY_ENOMEM, "a heap of %llu bytes with %llu of records: %llu are left",
+                         (unsigned long long)pool->options.heap_bytes,
+                         (unsigned long long)records_bytes(pool), (unsigned long long)available);
     fby_status status = pool->source->map(pool->device, pool->options.heap_bytes, &region);
     if (status != FBY_OK)
         return status;
@@ -114,7 +136,7 @@ static fby_status build_heaps(fby_heap_pool *pool)
     builder self = {.pool = pool, .failed = FBY_TLSF_NONE};
 
     uint64_t available = pool->source->available(pool->device);
-    if (available / pool->options.heap_bytes < heaps)
+    if (!holds(pool, available, heaps))
         return say_too_large(pool, (uint32_t)(available / pool->options.heap_bytes), available, "");
     pthread_mutex_init(&self.lock, NULL);
     sigfillset(&all);
@@ -152,10 +174,7 @@ static void warm(fby_heap_pool *pool, uint64_t bytes)
 
 static fby_status start(fby_heap_pool *pool, const char *trace_file)
 {
-    fby_status status =
-        trace_file != NULL ? fby_heap_recorder_open(trace_file, &pool->recorder) : FBY_OK;
-    if (status == FBY_OK && pool->options.num_heaps > 0)
-        status = build_heaps(pool);
+    fby_status status = pool->options.num_heaps > 0 ? build_heaps(pool) : FBY_OK;
     if (status != FBY_OK)
         return status;
     for (uint32_t i = 0; i < pool->counting.warmup_count && pool->options.num_heaps > 0; i++)
@@ -164,7 +183,11 @@ static fby_status start(fby_heap_pool *pool, const char *trace_file)
         fby_heap_forget(&pool->heaps[i]);
     if (pool->options.dynamic_growth)
         fby_heap_upkeep_watch(pool);
-    return fby_heap_upkeep_start(pool);
+    status = fby_heap_upkeep_start(pool);
+    /* Last: a start that fails leaves no file, nor empties one. */
+    if (status == FBY_OK && trace_file != NULL)
+        status = fby_heap_recorder_open(trace_file, &pool->recorder);
+    return status;
 }
 
 static void take_apart(fby_heap_pool *pool)

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/bits.h"
+#include "base/cgroup.h"
 #include "base/digits.h"
 #include "base/status.h"
 #include "memory/heap_pool/backend.h"
@@ -94,7 +95,7 @@ static void host_unmap(void *device, const fby_heap_region *region)
 
 /* ---- what there is ---- */
 
-/* The number that follows `key` in a file, or the file's first where `key` is "". */
+/* The number that follows `key` in a file. */
 static bool read_number(const char *path, const char *key, uint64_t *x)
 {
     char text[2048];
@@ -113,19 +114,14 @@ static bool read_number(const char *path, const char *key, uint64_t *x)
     return fby_read_digits(at + strspn(at, " "), x, &end);
 }
 
-/* Of the machine, and of the cgroup where that is less ("max" is no number). */
+/* Of the machine, and of the control group where that is less. */
 static uint64_t host_available(void *device)
 {
-    uint64_t kib, limit, used, available = UINT64_MAX;
+    uint64_t kib, available = fby_cgroup_memory_left();
 
     (void)device;
-    if (read_number("/proc/meminfo", "MemAvailable:", &kib))
+    if (read_number("/proc/meminfo", "MemAvailable:", &kib) && kib << 10 < available)
         available = kib << 10;
-    if (read_number("/sys/fs/cgroup/memory.max", "", &limit) &&
-        read_number("/sys/fs/cgroup/memory.current", "", &used)) {
-        uint64_t left = used < limit ? limit - used : 0;
-        available = left < available ? left : available;
-    }
     return available;
 }
 

@@ -14,12 +14,15 @@ enum { HEAP_ROUND = 64 << 10, NUM_HEAPS_AUTO = 4, PARTS_MAX = 1 << 20, BLOCKS_MI
 /*
  * The capacity of each of `heaps` equal heaps that hold all parts in whatever order they come and
  * wherever each goes: while part p finds no room, all heaps are filled to more than capacity - p,
- * and together with no more than sum - p. The largest p wants most.
+ * and together with no more than sum - p. The largest p wants most. Nor is a heap of k times the
+ * largest full before it has k parts, which is less where all are alike.
  */
-static uint64_t hold_parts(uint64_t sum, uint64_t largest, uint32_t heaps)
+static uint64_t hold_parts(uint64_t sum, uint64_t largest, uint64_t count, uint32_t heaps)
 {
     uint64_t others = sum - largest;
-    return largest + others / heaps + (others % heaps != 0);
+    uint64_t by_sum = largest + others / heaps + (others % heaps != 0);
+    uint64_t by_count = (count / heaps + (count % heaps != 0)) * largest;
+    return by_sum < by_count ? by_sum : by_count;
 }
 
 static fby_status size_from_parts(fby_heap_pool_options *options)
@@ -37,7 +40,7 @@ static fby_status size_from_parts(fby_heap_pool_options *options)
         sum += bytes; /* PARTS_MAX * HEAP_BYTES_MAX fit 64 bits */
         largest = bytes > largest ? bytes : largest;
     }
-    options->heap_bytes = hold_parts(sum, largest, options->num_heaps);
+    options->heap_bytes = hold_parts(sum, largest, count, options->num_heaps);
     return FBY_OK;
 }
 

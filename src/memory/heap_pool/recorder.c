@@ -2,16 +2,50 @@
 #include "memory/heap_pool/recorder.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/status.h"
+
+enum { FILES_MAX = 99 /* pools at once with one path */ };
 
 struct fby_heap_recorder {
     FILE *file; /* has a lock of its own */
     uint64_t started_ns;
 };
+
+/* `path`, or where a pool writes to that, `path`.2, .3 … The lock ends with the file. */
+static FILE *open_file(const char *path)
+{
+    char name[PATH_MAX];
+    for (int i = 1; i <= FILES_MAX; i++) {
+        int size = i == 1 ? snprintf(name, sizeof name, "%s", path)
+                          : snprintf(name, sizeof name, "%s.%d", path, i);
+        if (size < 0 || (size_t)size >= sizeof name) {
+            errno = ENAMETOOLONG;
+            return NULL;
+        }
+        int fd = open(name, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+        if (fd < 0)
+            return NULL;
+        bool taken = flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+        FILE *file = !taken && (ftruncate(fd, 0) == 0 || errno == EINVAL) ? fdopen(fd, "w") : NULL;
+        if (file != NULL)
+            return file;
+        int failed = errno;
+        close(fd);
+        errno = failed;
+        if (!taken)
+            return NULL;
+    }
+    errno = EBUSY;
+    return NULL;
+}
 
 fby_status fby_heap_recorder_open(const char *path, fby_heap_recorder **out)
 {
@@ -19,7 +53,7 @@ fby_status fby_heap_recorder_open(const char *path, fby_heap_recorder **out)
     if (recorder == NULL)
         return fby_error(FBY_ENOMEM, "no memory to record a heap pool's calls");
     recorder->started_ns = fby_now_ns();
-    recorder->file = fopen(path, "we");
+    recorder->file = open_file(path);
     if (recorder->file == NULL) {
         int failed = errno;
         free(recorder);

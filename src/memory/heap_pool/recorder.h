@@ -18,7 +18,8 @@ enum { FBY_HEAP_TRACE_LABEL = 63 /* bytes; of longer ones the beginning is kept 
 
 typedef struct fby_heap_recorder fby_heap_recorder;
 
-/* FBY_EIO, with the file's name. */
+/* Writes to `path`, or to `path`.2, .3 … while another pool writes there: two engines that are told
+ * one path have two traces. FBY_EIO, with the file's name. */
 fby_status fby_heap_recorder_open(const char *path, fby_heap_recorder **recorder);
 /* FBY_EIO when not everything could be written. NULL is fine. */
 fby_status fby_heap_recorder_close(fby_heap_recorder *recorder);

@@ -2,6 +2,8 @@
 #include "forebay/heap_pool.h"
 
 #include <sched.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include "memory/heap_pool/pool.h"
 #include "test.h"
@@ -523,6 +525,51 @@ static void closing_names_what_was_not_released(void **state)
 #endif
 }
 
+/* ---- traces ---- */
+
+static void pools_of_one_trace_file_have_one_each(void **state)
+{
+    (void)state;
+    char path[128], second[136];
+    snprintf(path, sizeof path, "%s/fby-trace-XXXXXX",
+             getenv("TMPDIR") != NULL ? getenv("TMPDIR") : "/tmp");
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    close(fd);
+    assert_int_equal(unlink(path), 0);
+    snprintf(second, sizeof second, "%s.2", path);
+
+    fby_heap_pool_options options = small(4, (uint64_t)128 << 30);
+    fby_heap_pool *pool, *other;
+    options.trace_file = path;
+    options.num_heaps = FBY_HEAP_HEAPS_MAX;
+    if (fby_heap_pool_create(&options, &pool) == FBY_OK)
+        skip(); /* a machine of more than 4 TiB */
+    assert_int_not_equal(access(path, F_OK), 0);
+
+    options = small(1, MIB);
+    options.trace_file = path;
+    pool = made(&options);
+    other = made(&options);
+    fby_heap_release(pool, taken(pool, 1000));
+    fby_heap_release(other, taken(other, 1000));
+    fby_heap_release(other, taken(other, 1000));
+    fby_heap_pool_close(pool, NULL);
+    fby_heap_pool_close(other, NULL);
+    static const int lines_of[] = {3, 5};
+    for (int i = 0; i < 2; i++) {
+        int found = 0;
+        FILE *file = fopen(i == 0 ? path : second, "r");
+        assert_non_null(file);
+        for (int byte; (byte = getc(file)) != EOF;)
+            found += byte == '\n';
+        fclose(file);
+        assert_int_equal(found, lines_of[i]);
+    }
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(unlink(second), 0);
+}
+
 /* ---- pins, compaction ---- */
 
 static void fill_pattern(fby_heap_pool *pool, fby_heap_block block, unsigned char pattern)
@@ -613,6 +660,7 @@ int main(void)
         cmocka_unit_test(fragmentation_is_what_the_largest_piece_lacks),
         cmocka_unit_test(an_older_callers_statistics_end_where_they_did),
         cmocka_unit_test(closing_names_what_was_not_released),
+        cmocka_unit_test(pools_of_one_trace_file_have_one_each),
         cmocka_unit_test(compaction_moves_all_but_what_is_pinned),
         cmocka_unit_test(compaction_keeps_alignment),
     };
