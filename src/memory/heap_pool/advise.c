@@ -16,6 +16,12 @@ typedef struct adviser {
     uint64_t heap_bytes; /* of the largest heap */
     fby_heap_advice *advice;
     uint32_t count;
+    /* The most that any rule proposes (0: none does), and which advice says so, a bit each: all of
+     * them get that number, since a key is written once. */
+    uint32_t heaps, heaps_said;
+    uint64_t mib;
+    uint32_t mib_said, lower_said; /* a smaller heap: unless another rule wants a larger */
+    uint64_t lower_mib;
 } adviser;
 
 static fby_heap_advice *say(adviser *self, fby_heap_grade grade, const char *fmt, ...)
@@ -33,6 +39,17 @@ static fby_heap_advice *say(adviser *self, fby_heap_grade grade, const char *fmt
     return advice;
 }
 
+static uint32_t bit_of(const adviser *self, const fby_heap_advice *advice)
+{
+    return 1u << (advice - self->advice);
+}
+
+static void raise_heap(adviser *self, const fby_heap_advice *advice, uint64_t mib)
+{
+    self->mib = fby_max_size(self->mib, mib);
+    self->mib_said |= bit_of(self, advice);
+}
+
 static void because(fby_heap_advice *advice, const char *why)
 {
     snprintf(advice->why, sizeof advice->why, "%s", why);
@@ -47,18 +64,33 @@ static unsigned long long mib_up(double bytes)
 
 /* A quarter more heaps, or as many as the share that is wanting asks for; larger ones where there
  * are as many as a pool can have. */
-static void propose_heaps(const adviser *self, fby_heap_advice *advice, double more)
+static void propose_heaps(adviser *self, const fby_heap_advice *advice, double more)
 {
     uint32_t heaps = self->stats->heap_count;
     if (heaps >= FBY_HEAP_HEAPS_MAX) {
-        snprintf(advice->yaml, sizeof advice->yaml, "heap_size_mb: %llu",
-                 mib_up(1.5 * (double)self->heap_bytes));
+        raise_heap(self, advice, mib_up(1.5 * (double)self->heap_bytes));
         return;
     }
     double wanted = (double)heaps * (1.0 + (more > 0.25 ? more : 0.25));
     uint32_t raised = wanted < FBY_HEAP_HEAPS_MAX ? (uint32_t)wanted : FBY_HEAP_HEAPS_MAX;
-    snprintf(advice->yaml, sizeof advice->yaml, "num_heaps: %u",
-             raised > heaps ? raised : heaps + 1);
+    self->heaps = (uint32_t)fby_max_size(self->heaps, raised > heaps ? raised : heaps + 1);
+    self->heaps_said |= bit_of(self, advice);
+}
+
+/* One number a key. */
+static void write_proposals(adviser *self)
+{
+    for (uint32_t i = 0; i < self->count; i++) {
+        fby_heap_advice *advice = &self->advice[i];
+        if (self->heaps_said >> i & 1)
+            snprintf(advice->yaml, sizeof advice->yaml, "num_heaps: %u", self->heaps);
+        if (self->mib_said >> i & 1)
+            snprintf(advice->yaml, sizeof advice->yaml, "heap_size_mb: %llu",
+                     (unsigned long long)self->mib);
+        else if ((self->lower_said >> i & 1) && self->mib == 0 && self->heaps == 0)
+            snprintf(advice->yaml, sizeof advice->yaml, "heap_size_mb: %llu",
+                     (unsigned long long)self->lower_mib);
+    }
 }
 
 static void look_at_hits(adviser *self)
@@ -124,9 +156,10 @@ static void look_at_use(adviser *self)
         double fit = (double)self->heap_bytes * use / 0.65,
                least = (double)stats->all.largest_bytes;
         because(advice, "memory lies idle, unless busier times are to come");
-        if (stats->fallback == 0 && (fit > least ? fit : least) < (double)self->heap_bytes)
-            snprintf(advice->yaml, sizeof advice->yaml, "heap_size_mb: %llu",
-                     mib_up(fit > least ? fit : least));
+        if (stats->fallback == 0 && (fit > least ? fit : least) < (double)self->heap_bytes) {
+            self->lower_mib = mib_up(fit > least ? fit : least);
+            self->lower_said |= bit_of(self, advice);
+        }
     } else if (use > 0.80) {
         because(advice, "little is left for a burst, and fragmentation grows with use");
         propose_heaps(self, advice, use / 0.65 - 1.0);
@@ -146,38 +179,54 @@ static void look_at_sizes(adviser *self)
                 mib_up((double)largest), (unsigned long long)(self->heap_bytes / MIB));
         because(advice, "no heap can ever serve it");
         if (largest <= SUSPICIOUS)
-            snprintf(advice->yaml, sizeof advice->yaml, "heap_size_mb: %llu",
-                     mib_up(1.5 * (double)largest));
+            raise_heap(self, advice, mib_up(1.5 * (double)largest));
     }
+}
+
+/* The sizes that are used and, where it would be warmed, the largest block: "4, 16, 30". False: no
+ * room for so many. */
+static bool list_warmup(const adviser *self, char *list, size_t room)
+{
+    const fby_heap_stats *all = &self->stats->all;
+    uint32_t count = fby_min_u32(self->stats->warmup_count, FBY_HEAP_WARMUP_MAX);
+    size_t used = 0;
+
+    list[0] = '\0';
+    for (uint32_t i = 0; i <= count; i++) {
+        uint64_t bytes = i < count ? self->stats->warmup_bytes[i] : all->largest_bytes;
+        if (all->by_warmup[i] == 0 || bytes == 0 || (i == count && bytes > self->heap_bytes))
+            continue;
+        int size = snprintf(list + used, room - used, "%s%llu", used > 0 ? ", " : "",
+                            mib_up((double)bytes));
+        if (size < 0 || (size_t)size >= room - used)
+            return false;
+        used += (size_t)size;
+    }
+    return used > 0;
 }
 
 static void look_at_warmup(adviser *self)
 {
     const fby_heap_pool_stats *stats = self->stats;
-    uint32_t count = stats->warmup_count, unused = 0;
-    char kept[80] = "";
-    size_t used = 0;
+    uint32_t count = fby_min_u32(stats->warmup_count, FBY_HEAP_WARMUP_MAX), unused = 0;
+    fby_heap_advice *advice;
+    char list[96];
+    bool listed = list_warmup(self, list, sizeof list);
 
-    for (uint32_t i = 0; i < count; i++) {
-        if (stats->all.by_warmup[i] == 0)
-            unused++;
-        else if (used < sizeof kept)
-            used += (size_t)snprintf(kept + used, sizeof kept - used, "%s%llu",
-                                     used > 0 ? ", " : "", mib_up((double)stats->warmup_bytes[i]));
-    }
-    if (unused > 0 && used < sizeof kept) {
-        fby_heap_advice *advice =
-            say(self, FBY_HEAP_FAIR, "%u of %u warm-up sizes never used", unused, count);
+    for (uint32_t i = 0; i < count; i++)
+        unused += stats->all.by_warmup[i] == 0;
+    if (unused > 0) {
+        advice = say(self, FBY_HEAP_FAIR, "%u of %u warm-up sizes never used", unused, count);
         because(advice, "no block was as large as they are and larger than those below");
-        snprintf(advice->yaml, sizeof advice->yaml, "warmup_sizes: [%s]", kept);
+        if (listed)
+            snprintf(advice->yaml, sizeof advice->yaml, "warmup_sizes: [%s]", list);
     }
     if (count > 0 && stats->all.by_warmup[count] > 0 && stats->all.largest_bytes > 0) {
-        fby_heap_advice *advice =
-            say(self, FBY_HEAP_FAIR, "%llu blocks larger than every warm-up size",
-                (unsigned long long)stats->all.by_warmup[count]);
+        advice = say(self, FBY_HEAP_FAIR, "%llu blocks larger than every warm-up size",
+                     (unsigned long long)stats->all.by_warmup[count]);
         because(advice, "a size that is used is missing among those that are warmed");
-        snprintf(advice->yaml, sizeof advice->yaml, "warmup_sizes: [%s%s%llu]", kept,
-                 kept[0] != '\0' ? ", " : "", mib_up((double)stats->all.largest_bytes));
+        if (listed)
+            snprintf(advice->yaml, sizeof advice->yaml, "warmup_sizes: [%s]", list);
     }
 }
 
@@ -221,8 +270,32 @@ static void look_at_parts(adviser *self, const uint64_t *parts, size_t count)
         say(self, FBY_HEAP_POOR, "the model's %zu parts take %llu MiB, the pool has %llu", count,
             mib_up(sum), (unsigned long long)(self->stats->all.capacity_bytes / MIB));
     because(advice, "together they exceed the capacity");
-    snprintf(advice->yaml, sizeof advice->yaml, "heap_size_mb: %llu",
-             mib_up(each > largest ? each : largest));
+    raise_heap(self, advice, mib_up(each > largest ? each : largest));
+}
+
+static void look_at_refusals(adviser *self)
+{
+    const fby_heap_pool_stats *stats = self->stats;
+    if (stats->refused > 0)
+        because(say(self, FBY_HEAP_POOR, "%llu blocks were refused",
+                    (unsigned long long)stats->refused),
+                "neither a heap nor the system had them: the callers failed");
+    if (stats->crowded > 0)
+        because(say(self, FBY_HEAP_POOR, "%llu blocks found room but no record",
+                    (unsigned long long)stats->crowded),
+                "a heap had as many blocks and free pieces as it can: raise blocks_max, in YAML "
+                "too; 0 or auto is one a 4 KiB");
+}
+
+static void look_at_load(adviser *self)
+{
+    look_at_hits(self);
+    look_at_fallbacks(self);
+    look_at_use(self);
+    look_at_sizes(self);
+    look_at_warmup(self);
+    look_at_waits(self);
+    look_at_holes(self);
 }
 
 uint32_t fby_heap_pool_advise(const fby_heap_pool_stats *stats, const uint64_t *parts,
@@ -231,19 +304,17 @@ uint32_t fby_heap_pool_advise(const fby_heap_pool_stats *stats, const uint64_t *
     adviser self = {.stats = stats, .advice = advice};
     for (uint32_t i = 0; i < FBY_HEAP_HEAPS_MAX; i++)
         self.heap_bytes = fby_max_size(self.heap_bytes, stats->heaps[i].capacity_bytes);
+    look_at_refusals(&self);
     if (!stats->counting)
         because(say(&self, FBY_HEAP_FAIR, "statistics are off"),
                 "sizes, waits and warm-up were not counted: track_statistics: true");
-    if (stats->all.acquired > 0) {
-        look_at_hits(&self);
-        look_at_fallbacks(&self);
-    }
-    look_at_use(&self);
-    look_at_sizes(&self);
-    look_at_warmup(&self);
-    look_at_waits(&self);
-    look_at_holes(&self);
+    else if (stats->all.acquired == 0)
+        because(say(&self, FBY_HEAP_FAIR, "no block was acquired yet"),
+                "advice wants statistics of some time under load");
+    else
+        look_at_load(&self);
     if (part_count > 0)
         look_at_parts(&self, parts, part_count);
+    write_proposals(&self);
     return self.count;
 }

@@ -135,8 +135,75 @@ static void warm_up_sizes_unused_or_missing_are_named(void **state)
     stats.all.by_warmup[2] = 500;
     stats.all.by_warmup[3] = 9;
     advise(&stats);
-    expect("1 of 3 warm-up sizes never used", FBY_HEAP_FAIR, "warmup_sizes: [4, 16]");
+    expect("1 of 3 warm-up sizes never used", FBY_HEAP_FAIR, "warmup_sizes: [4, 16, 30]");
     expect("9 blocks larger than every warm-up size", FBY_HEAP_FAIR, "warmup_sizes: [4, 16, 30]");
+}
+
+static void what_was_not_counted_proposes_nothing(void **state)
+{
+    (void)state;
+    fby_heap_pool_stats stats = healthy();
+    stats.warmup_count = 2;
+    stats.warmup_bytes[0] = stats.warmup_bytes[1] = MIB;
+    stats.counting = false;
+    stats.fallback = 9000;
+    advise(&stats);
+    assert_int_equal(advice_count, 1);
+    expect("statistics are off", FBY_HEAP_FAIR, "");
+    stats = healthy();
+    stats.warmup_count = 2;
+    stats.warmup_bytes[0] = stats.warmup_bytes[1] = MIB;
+    stats.all.acquired = stats.all.used_bytes = stats.all.peak_used_bytes = 0;
+    stats.all.largest_bytes = 0;
+    advise(&stats);
+    assert_int_equal(advice_count, 1);
+    expect("no block was acquired", FBY_HEAP_FAIR, "");
+}
+
+static void a_key_is_proposed_once_with_the_larger_number(void **state)
+{
+    (void)state;
+    fby_heap_pool_stats stats = healthy();
+    const uint64_t parts[] = {3000 * MIB};
+    stats.fallback = 1001;                  /* num_heaps: 5 */
+    stats.all.peak_used_bytes = 1000 * MIB; /* num_heaps: 6 */
+    advise(&stats);
+    expect("hit rate", FBY_HEAP_FAIR, "num_heaps: 6");
+    expect("utilisation", FBY_HEAP_POOR, "num_heaps: 6");
+    stats = healthy();
+    stats.all.peak_used_bytes = 100 * MIB; /* a smaller heap, were it alone */
+    fby_heap_stats_derive(&stats);
+    advice_count = fby_heap_pool_advise(&stats, parts, 1, advice);
+    expect("utilisation", FBY_HEAP_FAIR, "");
+    expect("parts take 3000 MiB", FBY_HEAP_POOR, "heap_size_mb: 3000");
+    stats.all.largest_bytes = 2500 * MIB;
+    advice_count = fby_heap_pool_advise(&stats, parts, 1, advice);
+    expect("larger than a heap", FBY_HEAP_POOR, "heap_size_mb: 3750");
+    expect("parts take 3000 MiB", FBY_HEAP_POOR, "heap_size_mb: 3750");
+}
+
+static void refusals_and_lacking_records_are_named(void **state)
+{
+    (void)state;
+    fby_heap_pool_stats stats = healthy();
+    stats.refused = 3;
+    stats.crowded = 4;
+    advise(&stats);
+    expect("3 blocks were refused", FBY_HEAP_POOR, "");
+    expect("4 blocks found room but no record", FBY_HEAP_POOR, "");
+}
+
+static void counts_from_outside_are_bounded(void **state)
+{
+    (void)state;
+    fby_heap_pool_stats stats = healthy();
+    stats.warmup_count = UINT32_MAX;
+    for (int i = 0; i <= FBY_HEAP_WARMUP_MAX; i++)
+        stats.all.by_warmup[i] = 1;
+    for (int i = 0; i < FBY_HEAP_WARMUP_MAX; i++)
+        stats.warmup_bytes[i] = UINT64_MAX - 16 + (uint64_t)i; /* too long for a line */
+    advise(&stats);
+    expect("1 blocks larger than every", FBY_HEAP_FAIR, "");
 }
 
 static void waits_and_holes_are_named(void **state)
@@ -261,6 +328,10 @@ int main(void)
         cmocka_unit_test(utilisation_is_graded_by_its_peak),
         cmocka_unit_test(sizes_that_no_heap_holds_are_named),
         cmocka_unit_test(warm_up_sizes_unused_or_missing_are_named),
+        cmocka_unit_test(what_was_not_counted_proposes_nothing),
+        cmocka_unit_test(a_key_is_proposed_once_with_the_larger_number),
+        cmocka_unit_test(refusals_and_lacking_records_are_named),
+        cmocka_unit_test(counts_from_outside_are_bounded),
         cmocka_unit_test(waits_and_holes_are_named),
         cmocka_unit_test(parts_that_exceed_the_capacity_get_a_size),
         cmocka_unit_test(a_proposal_keeps_to_its_ranges_and_a_quarter_of_the_memory),
