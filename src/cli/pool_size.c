@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <unistd.h>
 
+#include "base/bits.h"
+#include "base/cgroup.h"
 #include "cli/commands.h"
 #include "cli/pool_model.h"
 #include "cli/say.h"
@@ -26,8 +28,9 @@ static const fby_cli_option options_table[] = {
 static fby_status propose(const char *model, uint64_t ram)
 {
     uint64_t parameters = 0;
+    const char *note;
     fby_heap_proposal made;
-    fby_status status = fby_pool_parameters(model, &parameters);
+    fby_status status = fby_pool_parameters(model, &parameters, &note);
     if (status == FBY_OK)
         status = fby_heap_pool_propose(parameters, ram, &made);
     if (status != FBY_OK)
@@ -35,6 +38,8 @@ static fby_status propose(const char *model, uint64_t ram)
     printf("# %.4g million parameters: a %s model, %llu to %llu MB a heap\n",
            (double)parameters / 1e6, made.model, (unsigned long long)(made.heap_bytes_min / MIB),
            (unsigned long long)(made.heap_bytes_max / MIB));
+    if (note[0] != '\0')
+        printf("# %s; a number of parameters instead of a directory is exact\n", note);
     printf("# %.4g GB of memory: %u to %u heaps\n", (double)ram / 0x1p30, made.num_heaps_min,
            made.num_heaps_max);
     printf("memory_pool:\n  heap_size_mb: %llu\n  num_heaps: %u\n",
@@ -42,10 +47,25 @@ static fby_status propose(const char *model, uint64_t ram)
     return FBY_OK;
 }
 
+/* A machine's memory as it is sold: the kernel and firmware keep some of it back, so that 16 GB
+ * would be less than 16 GB. Up to an eighth of the power of two above it. */
+static uint64_t nominal(uint64_t bytes)
+{
+    uint64_t step = (uint64_t)1 << (61 - __builtin_clzll(bytes | 8));
+    return fby_align_up(bytes, step);
+}
+
+/* This machine's, or what the control group lets be used of it. */
+static uint64_t own_ram(void)
+{
+    uint64_t ram = nominal((uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE));
+    uint64_t limit = fby_cgroup_memory();
+    return limit != 0 && limit < ram ? limit : ram;
+}
+
 static int run(const fby_cli_command *self, int argc, char **argv)
 {
-    struct options options = {.ram = (uint64_t)sysconf(_SC_PHYS_PAGES) *
-                                     (uint64_t)sysconf(_SC_PAGESIZE)};
+    struct options options = {.ram = own_ram()};
     int operands, exit_code;
 
     if (!fby_cli_parse(self, argc, argv, &options, &operands, &exit_code))

@@ -21,6 +21,29 @@ class Pool(CommandTest):
         self.assertIn("a small model", shown)
         self.fails(2, "pool", "size", "no-such", says=["no-such", "7B"])
 
+    def test_a_model_counts_once_and_what_is_assumed_is_said(self):
+        both = self.dir / "both"
+        both.mkdir()
+        (both / "model.safetensors").write_bytes(b"{}" + bytes(3999998))
+        (both / "pytorch_model.bin").write_bytes(bytes(4000000))
+        shown = self.succeeds("pool", "size", str(both), "--ram", "16G").stdout.decode()
+        self.assertIn("# 1 million parameters", shown)
+        self.assertNotIn("assumed", shown)
+        quantised = self.dir / "quantised"
+        quantised.mkdir()
+        (quantised / "model.gguf").write_bytes(bytes(5000000))
+        shown = self.succeeds("pool", "size", str(quantised), "--ram", "16G").stdout.decode()
+        self.assertIn("# 8 million parameters", shown)
+        self.assertIn("5 bits a parameter assumed", shown)
+
+    def test_more_parts_than_there_is_room_for_are_told_of(self):
+        self.path("stats", ["forebay_heap_pool_heaps 1"])
+        many = self.dir / "many"
+        many.mkdir()
+        for i in range(4097):
+            (many / f"{i}.bin").write_bytes(b"x")
+        self.fails(2, "pool", "advise", "stats", "--part", str(many), says=["4096 parts"])
+
     def test_a_trace_is_replayed_and_its_statistics_are_judged(self):
         self.path("trace", TRACE)
         self.path("pool.yaml", ["memory_pool:", "  heap_size_mb: 2", "  num_heaps: 2"])
