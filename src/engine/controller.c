@@ -1,23 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/controller.h"
 
+#include <math.h>
+
 #include "base/bits.h"
 
 enum {
     TEAM_BATCHES = 8,   /* before teams are judged */
-    CROWD_BATCHES = 24, /* of a trial, and before one */
+    TEAM_AGAIN = 4,     /* the same, where they were left off lately */
+    CROWD_BATCHES = 24, /* before a trial */
+    CROWD_TRIAL = 8,    /* of one: most fail, and cost what they take */
+    CROWD_LEAST = 6,    /* of a trial that ends because its time is over */
     CALLS = 100,        /* of a window: one late call is its p99 */
     TOKENS_LEAST = 16
 };
 
-static const uint64_t HOLD_LEAST_NS = 100000000, HOLD_MOST_NS = 3200000000;
+static const uint64_t HOLD_LEAST_NS = 100000000, HOLD_MOST_NS = 800000000;
+static const uint64_t TRIAL_MOST_NS = 1000000000;
 static const double GAIN_LEAST = 1.05, SLOW = 1.25, FEWER_WORTH = 1.05, MORE_WORTH = 1.02;
 static const double NEAR = 0.6;
+static const double WEIGHT = 1.0 / 16, WEIGHT_AGAIN = 1.0 / 4; /* of a new sample */
 
-/* New samples weigh a sixteenth. */
-static void blend(double *mean, double x)
+static void blend(double *mean, double x, double weight)
 {
-    *mean += (x - *mean) / 16;
+    *mean += (x - *mean) * weight;
 }
 
 static uint32_t tokens_of_goal(const fby_control_limits *limits)
@@ -61,9 +67,14 @@ static void split(fby_controller *c, bool on, uint64_t now_ns)
     }
 }
 
+static bool left_off_lately(const fby_controller *c)
+{
+    return c->split_hold_ns > HOLD_LEAST_NS;
+}
+
 static void judge_teams(fby_controller *c, double promised, uint64_t now_ns)
 {
-    if (++c->team_batches < TEAM_BATCHES)
+    if (++c->team_batches < (left_off_lately(c) ? TEAM_AGAIN : TEAM_BATCHES))
         return;
     double gain = promised * c->alone_slowness / c->team_slowness;
     if (gain < GAIN_LEAST)
@@ -79,16 +90,23 @@ static uint32_t step_of(uint32_t workers)
     return workers / 8 > 0 ? workers / 8 : 1;
 }
 
+static void forget_crowd(fby_controller *c)
+{
+    c->crowd_batches = 0;
+    c->crowd_slowness = 0;
+    c->crowd_work = 0;
+}
+
 static void use(fby_controller *c, uint32_t workers)
 {
     c->decision.workers = workers;
-    c->crowd_batches = 0;
-    c->crowd_slowness = 0;
+    forget_crowd(c);
     c->decisions++;
 }
 
-static void begin_trial(fby_controller *c, fby_control_trial trial, double rate)
+static void begin_trial(fby_controller *c, fby_control_trial trial, double rate, uint64_t now_ns)
 {
+    c->trial_until_ns = now_ns + TRIAL_MOST_NS;
     c->trial = trial;
     c->settled = c->decision.workers;
     c->settled_rate = rate;
@@ -103,8 +121,7 @@ static void end_trial(fby_controller *c, double rate, uint64_t now_ns)
     if (rate > c->settled_rate * worth) {
         c->trial_hold_ns = HOLD_LEAST_NS;
         c->settled = c->decision.workers;
-        c->crowd_batches = 0;
-        c->crowd_slowness = 0;
+        forget_crowd(c);
     } else {
         use(c, c->settled);
         lengthen(&c->trial_hold_ns);
@@ -113,26 +130,46 @@ static void end_trial(fby_controller *c, double rate, uint64_t now_ns)
     c->trial_again_ns = now_ns + c->trial_hold_ns;
 }
 
-/* A batch that ran while as many were at work as are to be: `slowness` says how the crowd fares. */
-static void judge_crowd(fby_controller *c, double slowness, uint64_t now_ns)
+/* What all do together: who is at work, over how slow each is. */
+static double rate_of(const fby_controller *c)
 {
+    return c->crowd_work / c->crowd_slowness;
+}
+
+/* Where the load went away meanwhile: too few batches say nothing. */
+static void expire_trial(fby_controller *c, uint64_t now_ns)
+{
+    end_trial(c, c->crowd_batches >= CROWD_LEAST ? rate_of(c) : 0, now_ns);
+}
+
+/* Of a trial of fewer, only batches beside which no more than those were at work. */
+static bool is_crowd(const fby_controller *c, uint32_t at_work)
+{
+    return !c->limits.workers_held && at_work >= c->decision.workers &&
+           (c->trial != FBY_TRIAL_FEWER || at_work < c->settled);
+}
+
+/* A batch that ran while as many were at work as are to be: `slowness` says how the crowd fares. */
+static void judge_crowd(fby_controller *c, uint32_t at_work, double slowness, uint64_t now_ns)
+{
+    c->crowd_seen_ns = now_ns;
+    c->crowd_work += at_work;
     c->crowd_slowness += slowness;
-    if (++c->crowd_batches < CROWD_BATCHES)
+    if (++c->crowd_batches < (c->trial != FBY_TRIAL_NONE ? CROWD_TRIAL : CROWD_BATCHES))
         return;
     double mean = c->crowd_slowness / c->crowd_batches;
-    double rate = c->decision.workers / mean;
+    double rate = rate_of(c);
     if (c->trial != FBY_TRIAL_NONE) {
         end_trial(c, rate, now_ns);
         return;
     }
-    c->crowd_batches = 0;
-    c->crowd_slowness = 0;
+    forget_crowd(c);
     if (now_ns < c->trial_again_ns)
         return;
     if (c->decision.workers < c->limits.workers)
-        begin_trial(c, FBY_TRIAL_MORE, rate);
+        begin_trial(c, FBY_TRIAL_MORE, rate, now_ns);
     else if (c->decision.workers > 1 && mean > SLOW)
-        begin_trial(c, FBY_TRIAL_FEWER, rate);
+        begin_trial(c, FBY_TRIAL_FEWER, rate, now_ns);
 }
 
 void fby_controller_batch(fby_controller *c, const fby_batch_seen *seen, uint64_t now_ns)
@@ -141,15 +178,21 @@ void fby_controller_batch(fby_controller *c, const fby_batch_seen *seen, uint64_
     const uint32_t team = seen->unmet ? 2 : seen->team; /* what the least of teams had promised */
     if (team > 1) {
         double promised = fby_costs_gain(&c->costs, team, seen->tokens);
-        blend(&c->team_slowness, (double)seen->ns * promised / alone);
+        blend(&c->team_slowness, (double)seen->ns * promised / alone,
+              left_off_lately(c) ? WEIGHT_AGAIN : WEIGHT);
         if (c->decision.split)
             judge_teams(c, promised, now_ns);
     } else {
         double pace = fby_costs_pace(&c->costs, seen->at_work);
-        blend(&c->alone_slowness, (double)seen->ns * pace / alone);
-        if (!c->limits.workers_held && seen->at_work >= c->decision.workers)
-            judge_crowd(c, (double)seen->ns / alone, now_ns);
+        blend(&c->alone_slowness, (double)seen->ns * pace / alone, WEIGHT);
+        if (is_crowd(c, seen->at_work))
+            judge_crowd(c, seen->at_work, fmax((double)seen->ns, 1) / alone, now_ns);
     }
+    if (c->trial != FBY_TRIAL_NONE && now_ns >= c->trial_until_ns)
+        expire_trial(c, now_ns);
+    else if (c->trial == FBY_TRIAL_NONE && c->decision.workers < c->limits.workers &&
+             now_ns >= c->crowd_seen_ns + HOLD_MOST_NS)
+        use(c, c->limits.workers); /* what was found in a crowd that is gone */
     if (!c->decision.split && now_ns >= c->split_again_ns) {
         c->team_slowness = c->alone_slowness;
         split(c, true, now_ns);

@@ -7,11 +7,13 @@
  *
  * Splitting    Where teams gain less than 5 % over one worker, seen over 8 of
  *              their batches (a neighbour has a member's processor), they are
- *              left off, and tried again after 100 ms, then 200, … 3.2 s.
+ *              left off, and tried again after 100 ms, then 200, … 800 ms.
  * Workers      Where all are at work and each takes more than a quarter longer
- *              than the costs say, some fewer are tried for 24 batches and kept
+ *              than the costs say, some fewer are tried for 8 batches and kept
  *              if what all do together grows by 5 %; likewise up again, 2 %.
- *              The next trial waits, twice as long after each that failed.
+ *              The next trial waits, twice as long after each that failed; one
+ *              that is not over after a second, because the load is, ends. Where
+ *              no crowd is seen for 800 ms, all may work again.
  * Tokens       With a target for calls' p99: a quarter fewer when more than 1 %
  *              of the last calls took longer, a quarter more when none took
  *              more than six tenths of it. Without one the goal decides:
@@ -71,11 +73,11 @@ typedef struct fby_controller {
 
     /* Workers. */
     fby_control_trial trial;
-    uint32_t settled;      /* workers, before the trial */
-    double settled_rate;   /* what all do together there: workers / slowness */
-    double crowd_slowness; /* mean over crowd_batches at `decision.workers` */
+    uint32_t settled;                  /* workers, before the trial */
+    double settled_rate;               /* what all do together there: workers / slowness */
+    double crowd_slowness, crowd_work; /* sums over crowd_batches: slowness, workers at work */
     uint32_t crowd_batches;
-    uint64_t trial_hold_ns, trial_again_ns;
+    uint64_t trial_hold_ns, trial_again_ns, trial_until_ns, crowd_seen_ns;
 
     /* Tokens. */
     uint32_t calls, late, near; /* of the window: over the target, over six tenths of it */

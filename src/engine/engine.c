@@ -38,7 +38,7 @@ fby_status fby_engine_run(fby_engine *engine, const fby_request *request)
     fby_job_start(&job, request, NULL, NULL);
 
     pthread_mutex_lock(&engine->lock);
-    fby_context *context = fby_engine_take_context(engine);
+    fby_context *context = fby_engine_room(engine) > 0 ? fby_engine_take_context(engine) : NULL;
     if (context != NULL) {
         fby_engine_work_on(engine, &job, context, true);
     } else {

@@ -18,7 +18,8 @@ struct fby_engine {
     fby_heap_pool *pool; /* the contexts' memory */
     fby_context *contexts, *free_contexts;
     uint32_t context_count;
-    fby_context *open; /* leaders whose teams want members */
+    uint32_t abandoned; /* contexts with a batch that was given up, until all have left it */
+    fby_context *open;  /* leaders whose teams want members */
 
     /* Threads that wait for work: asleep, or still looking at `posts`. */
     uint32_t sleeping, looking;
@@ -36,6 +37,9 @@ struct fby_engine {
 
 /* ---- under the lock ---- */
 
+/* How many more contexts are to be used: no more are in use than the controller has decided, but
+ * for those that are lost to a batch that was given up. */
+uint32_t fby_engine_room(const fby_engine *engine);
 fby_context *fby_engine_take_context(fby_engine *engine);
 void fby_engine_give_context(fby_engine *engine, fby_context *context);
 /* The oldest job that wants one more thread. */

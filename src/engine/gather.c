@@ -45,8 +45,7 @@ uint32_t fby_engine_gather(fby_engine *engine, fby_context *leader, uint32_t wan
 
     pthread_mutex_lock(&engine->lock);
     /* There are as many workers as contexts: for each free one somebody is asleep or on the way. */
-    uint32_t seats =
-        fby_min_u32(wanted - 1, atomic_load_explicit(&engine->tuner.idle, memory_order_relaxed));
+    uint32_t seats = fby_min_u32(wanted - 1, fby_engine_room(engine));
     if (seats > 0) {
         leader->seats = seats;
         leader->next = engine->open;
@@ -129,6 +128,7 @@ void fby_engine_retire(fby_engine *engine, fby_context *context)
     context->retired = atomic_load_explicit(&context->inside, memory_order_relaxed) > 0;
     if (context->retired)
         return;
+    engine->abandoned--;
     fby_team_mend(&context->team);
     atomic_store_explicit(&context->cancel, false, memory_order_relaxed);
     const uint32_t phase = atomic_load_explicit(&context->phase, memory_order_relaxed);

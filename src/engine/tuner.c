@@ -9,6 +9,14 @@
 /* English in WordPiece, and the special tokens; gives way as texts are seen. */
 enum { GUESSED_BYTES = 4500, GUESSED_TOKENS = 1000, SPECIAL = 2 };
 
+/* Beyond so many bytes what was seen counts half: texts change. */
+enum { SEEN_BYTES_MOST = 1 << 20 };
+
+static uint64_t seen_texts(uint64_t bytes, uint64_t tokens)
+{
+    return bytes << 32 | tokens;
+}
+
 /* Whatever costs are said to be. */
 static const double PATIENCE_MOST_NS = 2e6;
 
@@ -17,8 +25,8 @@ void fby_tuner_init(fby_tuner *tuner, const fby_tuner_options *options, const fb
     *tuner = (fby_tuner){.options = *options};
     atomic_init(&tuner->idle, options->limits.workers);
     atomic_init(&tuner->at_work, 0);
-    atomic_init(&tuner->text_bytes, GUESSED_BYTES);
-    atomic_init(&tuner->text_tokens, GUESSED_TOKENS);
+    atomic_init(&tuner->workers, options->limits.workers);
+    atomic_init(&tuner->texts_seen, seen_texts(GUESSED_BYTES, GUESSED_TOKENS));
     pthread_mutex_init(&tuner->lock, NULL);
     fby_controller_init(&tuner->controller, &options->limits, costs);
 }
@@ -32,6 +40,7 @@ void fby_tuner_set_costs(fby_tuner *tuner, const fby_costs *costs)
 {
     pthread_mutex_lock(&tuner->lock);
     fby_controller_init(&tuner->controller, &tuner->options.limits, costs);
+    atomic_store_explicit(&tuner->workers, tuner->options.limits.workers, memory_order_relaxed);
     pthread_mutex_unlock(&tuner->lock);
 }
 
@@ -60,9 +69,8 @@ uint64_t fby_tuner_patience_ns(const fby_tuner *tuner, const fby_batch_seen *bat
 static uint64_t estimate(fby_tuner *tuner, const fby_request *request, size_t first, uint32_t texts,
                          uint32_t *tokens)
 {
-    const double per_byte =
-        (double)atomic_load_explicit(&tuner->text_tokens, memory_order_relaxed) /
-        (double)atomic_load_explicit(&tuner->text_bytes, memory_order_relaxed);
+    const uint64_t seen = atomic_load_explicit(&tuner->texts_seen, memory_order_relaxed);
+    const double per_byte = (double)(uint32_t)seen / (double)(seen >> 32);
     uint64_t sum = 0;
     for (uint32_t i = 0; i < texts; i++) {
         double bytes = (double)(request->texts[first + i].size + request->prompt_size);
@@ -110,10 +118,15 @@ void fby_tuner_plan(fby_tuner *tuner, const fby_request *request, size_t first, 
 
 void fby_tuner_text(fby_tuner *tuner, size_t bytes, uint32_t tokens)
 {
-    if (tokens <= SPECIAL)
+    if (tokens <= SPECIAL || bytes > SEEN_BYTES_MOST)
         return;
-    atomic_fetch_add_explicit(&tuner->text_bytes, bytes, memory_order_relaxed);
-    atomic_fetch_add_explicit(&tuner->text_tokens, tokens - SPECIAL, memory_order_relaxed);
+    uint64_t seen = atomic_load_explicit(&tuner->texts_seen, memory_order_relaxed), with;
+    do {
+        uint64_t all_bytes = (seen >> 32) + bytes, all_tokens = (uint32_t)seen + tokens - SPECIAL;
+        int halved = all_bytes > SEEN_BYTES_MOST;
+        with = seen_texts(all_bytes >> halved, all_tokens >> halved);
+    } while (!atomic_compare_exchange_weak_explicit(&tuner->texts_seen, &seen, with,
+                                                    memory_order_relaxed, memory_order_relaxed));
 }
 
 void fby_tuner_batch(fby_tuner *tuner, const fby_batch_seen *seen, uint32_t texts)
@@ -127,6 +140,8 @@ void fby_tuner_batch(fby_tuner *tuner, const fby_batch_seen *seen, uint32_t text
     tuner->busy_ns += seen->ns * seen->team;
     if (tuner->options.strategy == FBY_STRATEGY_AUTO)
         fby_controller_batch(&tuner->controller, seen, now_ns);
+    atomic_store_explicit(&tuner->workers, tuner->controller.decision.workers,
+                          memory_order_relaxed);
     pthread_mutex_unlock(&tuner->lock);
 }
 

@@ -35,8 +35,10 @@ typedef struct fby_tuner {
     /* Who could join, and who is at it. The engine's to keep; read as a hint. */
     _Atomic uint32_t idle, at_work;
 
-    /* What texts have had so far, for estimates. */
-    _Atomic uint64_t text_bytes, text_tokens;
+    _Atomic uint32_t workers; /* that are to be at work at most: as the controller has decided */
+
+    /* What texts have had of late, for estimates: bytes above, tokens in the lower half. */
+    _Atomic uint64_t texts_seen;
 
     pthread_mutex_t lock;
     fby_controller controller; /* under it, and the counts */

@@ -45,6 +45,8 @@ static void give_up(fby_engine *engine, fby_context *context)
     atomic_store_explicit(&context->cancel, true, memory_order_relaxed);
     fby_team_break(&context->team);
     context->job = NULL;
+    engine->abandoned++;
+    fby_engine_post(engine, engine->context_count); /* there may be room now */
     fby_engine_leave(engine, job);
 }
 

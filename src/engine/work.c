@@ -48,6 +48,17 @@ fby_job *fby_engine_find_work(fby_engine *engine)
     return NULL;
 }
 
+uint32_t fby_engine_room(const fby_engine *engine)
+{
+    const fby_tuner *tuner = &engine->tuner;
+    uint32_t idle = atomic_load_explicit(&tuner->idle, memory_order_relaxed);
+    uint32_t used = engine->context_count - idle;
+    uint32_t most = atomic_load_explicit(&tuner->workers, memory_order_relaxed);
+    if (engine->abandoned > 0)
+        return idle;
+    return most > used ? fby_min_u32(most - used, idle) : 0;
+}
+
 fby_context *fby_engine_take_context(fby_engine *engine)
 {
     fby_context *context = engine->free_contexts;
@@ -292,9 +303,8 @@ void *fby_engine_worker(void *argument)
 
     pthread_mutex_lock(&engine->lock);
     while (!engine->stopping) {
-        bool can = engine->free_contexts != NULL;
-        fby_job *job = can ? fby_engine_find_work(engine) : NULL;
-        if (can && engine->open != NULL) {
+        fby_job *job = fby_engine_room(engine) > 0 ? fby_engine_find_work(engine) : NULL;
+        if (engine->free_contexts != NULL && engine->open != NULL) {
             fby_engine_join(engine);
             warm = true;
         } else if (job != NULL) {

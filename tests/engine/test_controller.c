@@ -107,6 +107,33 @@ static void workers_are_left_off_where_fewer_do_more_and_taken_back(void **state
     assert_int_equal(mostly_used(fair, &c, 4000), 2);
 }
 
+static void a_trial_whose_load_is_gone_ends(void **state)
+{
+    (void)state;
+    fby_controller c = made(2, FBY_GOAL_THROUGHPUT, 0);
+    for (int i = 0; i < 1000 && c.trial == FBY_TRIAL_NONE; i++)
+        feed(&c, 1, 2, 2.6);
+    assert_int_equal(c.decision.workers, 1);
+    const uint64_t begun_ns = now_ns;
+    while (c.decision.workers == 1 && now_ns < begun_ns + 2000000000)
+        feed(&c, 2, 2, 1.0); /* teams alone: no batch of the trial */
+    assert_int_equal(c.decision.workers, 2);
+    assert_true(now_ns < begun_ns + 2000000000);
+}
+
+static void a_finding_of_a_crowd_that_is_gone_is_forgotten(void **state)
+{
+    (void)state;
+    fby_controller c = made(4, FBY_GOAL_THROUGHPUT, 0);
+    for (int i = 0; i < 2000 && (c.decision.workers == 4 || c.trial != FBY_TRIAL_NONE); i++)
+        feed(&c, 1, c.decision.workers, c.decision.workers == 4 ? 4.0 : 1.0);
+    assert_int_equal(c.decision.workers, 3);
+    const uint64_t begun_ns = now_ns;
+    while (c.decision.workers < 4 && now_ns < begun_ns + 2000000000)
+        feed(&c, 1, 1, 1.0);
+    assert_int_equal(c.decision.workers, 4);
+}
+
 static void a_held_number_of_workers_is_held(void **state)
 {
     (void)state;
@@ -172,6 +199,8 @@ int main(void)
         cmocka_unit_test(a_machine_that_is_slower_than_it_was_changes_nothing_for_long),
         cmocka_unit_test(teams_are_left_off_where_they_gain_nothing_and_tried_again),
         cmocka_unit_test(workers_are_left_off_where_fewer_do_more_and_taken_back),
+        cmocka_unit_test(a_trial_whose_load_is_gone_ends),
+        cmocka_unit_test(a_finding_of_a_crowd_that_is_gone_is_forgotten),
         cmocka_unit_test(a_held_number_of_workers_is_held),
         cmocka_unit_test(tokens_shrink_until_calls_are_in_time_and_grow_back),
         cmocka_unit_test(the_goal_of_latency_takes_smaller_batches),
