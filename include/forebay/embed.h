@@ -13,8 +13,9 @@
  * and what they start allocate nothing.
  *
  * Threads: every function may be called from any thread, several at once, with
- * the exception of fby_model_close(), which waits for nothing: no call may be
- * running and no job unfinished.
+ * the exception of fby_model_close(): no call may be running and no job
+ * unfinished. It waits for workers whose batch was given up (FBY_ESTALLED) and
+ * that have not come back from it, however long that takes.
  *
  * Options structs begin with `struct_size`, set to sizeof the struct (the
  * *_INIT macros do it), so that they can grow. A NULL options pointer means the
@@ -142,7 +143,7 @@ typedef struct fby_model_stats {
     uint64_t decisions;    /* of the controller, that changed something */
     uint64_t stalls;       /* batches given up */
     uint32_t workers_busy; /* in a batch at this moment */
-    uint32_t workers;      /* to be used at most */
+    uint32_t workers;      /* to be at work at most, of all calls together */
     uint32_t batch_tokens; /* of a batch at most */
     bool splits;           /* batches may be shared by several workers */
     bool measured;         /* costs are, by fby_model_tune() now or earlier */

@@ -32,7 +32,7 @@ static const fby_cli_option options_table[] = {
     {.kind = FBY_CLI_LIST,
      .name = "length",
      .argument = "TOKENS",
-     .help = "of a text, or 0 for mixed, may stand several times (4, 64, 256, 0)",
+     .help = "3 and more of a text, or 0 for mixed, may stand several times (4, 64, 256, 0)",
      .offset = offsetof(fby_workers_options, lengths)},
     {.kind = FBY_CLI_UINT,
      .name = "rounds",
@@ -82,7 +82,7 @@ uint32_t fby_workers_mixed_length(uint32_t i)
 fby_status fby_workers_texts_make(uint32_t count, uint32_t length, fby_workers_texts *out)
 {
     static const char word[] = "water ";
-    enum { WORD = sizeof word - 1, SPECIAL = 2, LONGEST = 512 };
+    enum { WORD = sizeof word - 1, SPECIAL = 2, LONGEST = FBY_WORKERS_LONGEST };
     fby_workers_texts texts = {.count = count};
     texts.texts = calloc(count, sizeof *texts.texts);
     texts.bytes = malloc((size_t)WORD * LONGEST);
@@ -300,9 +300,34 @@ static fby_status measure_point(grid *g, uint32_t batch, uint32_t length)
 
 static uint32_t item(const fby_cli_list *list, const char *const *usual, uint32_t i)
 {
-    const char *text = list->count > 0 ? list->items[i] : usual[i];
-    unsigned long x = strtoul(text, NULL, 10);
-    return x <= BATCH_MAX ? (uint32_t)x : BATCH_MAX;
+    return (uint32_t)strtoul(list->count > 0 ? list->items[i] : usual[i], NULL, 10);
+}
+
+/* Whether each is a number of `least` to `most`; says what is not. */
+static fby_status check_list(const fby_cli_list *list, const char *name, unsigned long least,
+                             unsigned long most)
+{
+    for (uint32_t i = 0; i < list->count; i++) {
+        const char *text = list->items[i];
+        char *end;
+        unsigned long x = strtoul(text, &end, 10);
+        if (text[0] < '0' || text[0] > '9' || *end != '\0' || x < least || x > most)
+            return fby_error(FBY_EINVAL, "--%s %s: expected %lu to %lu", name, text, least, most);
+    }
+    return FBY_OK;
+}
+
+/* A longer text would be cut, and not be what its row says. */
+static fby_status check_lengths(const fby_workers_options *options, const fby_model *model)
+{
+    fby_model_info info = {.struct_size = sizeof info};
+    fby_status status = fby_model_get_info(model, &info);
+    unsigned long most = fby_min_u32(info.max_tokens, FBY_WORKERS_LONGEST);
+    for (uint32_t i = 0; status == FBY_OK && i < options->lengths.count; i++)
+        if (strtoul(options->lengths.items[i], NULL, 10) > most)
+            status = fby_error(FBY_EINVAL, "--length %s: the model takes %lu tokens",
+                               options->lengths.items[i], most);
+    return status;
 }
 
 static fby_status run_grid(const fby_workers_options *options, fby_report *report)
@@ -313,7 +338,13 @@ static fby_status run_grid(const fby_workers_options *options, fby_report *repor
     const uint32_t length_count = options->lengths.count > 0 ? options->lengths.count : 4;
     static grid g;
     g = (grid){.options = options, .report = report};
-    fby_status status = open_strategies(&g);
+    fby_status status = check_list(&options->batches, "batch", 1, BATCH_MAX);
+    if (status == FBY_OK)
+        status = check_list(&options->lengths, "length", 0, FBY_WORKERS_LONGEST);
+    if (status == FBY_OK)
+        status = open_strategies(&g);
+    if (status == FBY_OK)
+        status = check_lengths(options, g.strategies[0].model);
     if (status == FBY_OK) {
         g.vectors =
             calloc((size_t)BATCH_MAX * fby_model_dim(g.strategies[0].model), sizeof *g.vectors);
@@ -323,7 +354,7 @@ static fby_status run_grid(const fby_workers_options *options, fby_report *repor
     for (uint32_t i = 0; status == FBY_OK && i < batch_count; i++)
         for (uint32_t j = 0; status == FBY_OK && j < length_count; j++) {
             uint32_t batch = item(&options->batches, batches, i);
-            status = measure_point(&g, batch > 0 ? batch : 1, item(&options->lengths, lengths, j));
+            status = measure_point(&g, batch, item(&options->lengths, lengths, j));
         }
     if (status == FBY_OK)
         fby_say("auto is at %.3f of the best fixed choice (geometric mean of %u points), %.3f at "

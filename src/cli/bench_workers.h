@@ -14,6 +14,8 @@ typedef struct fby_workers_options {
     int format, part;
 } fby_workers_options;
 
+enum { FBY_WORKERS_LONGEST = 512 }; /* tokens of a text */
+
 /* Texts of a bench: one word a token, so that their lengths are exact. */
 typedef struct fby_workers_texts {
     fby_text *texts; /* (count) */

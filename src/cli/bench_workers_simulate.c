@@ -7,6 +7,7 @@
  * it: an upper bound, and every row says that it is simulated.
  */
 #include "cli/bench_workers.h"
+#include "cli/say.h"
 #include "engine/model.h"
 #include "engine/plan.h"
 
@@ -24,16 +25,19 @@ static void extrapolate(fby_costs *costs, uint32_t measured)
     }
 }
 
-static void report_point(fby_report *report, const fby_costs *costs, uint32_t workers,
-                         uint32_t batch, uint32_t length)
+static void report_point(fby_report *report, const fby_tuner *tuner, const fby_costs *costs,
+                         uint32_t workers, uint32_t batch, uint32_t length)
 {
     static uint32_t tokens[FBY_PLAN_TEXTS];
     static fby_plan plan;
     uint64_t all = 0;
     for (uint32_t i = 0; i < batch; i++)
         all += tokens[i] = length != 0 ? length : fby_workers_mixed_length(i);
-    fby_plan_input input = {
-        .tokens = tokens, .texts = batch, .workers = 1, .budget = 256, .texts_max = 128};
+    fby_plan_input input = {.tokens = tokens,
+                            .texts = batch,
+                            .workers = 1,
+                            .budget = tuner->options.limits.tokens,
+                            .texts_max = tuner->options.texts_max};
     fby_plan_make(&input, costs, &plan);
     const double alone = plan.ns;
     input.workers = workers;
@@ -62,12 +66,16 @@ fby_status fby_workers_simulate(const fby_workers_options *options, fby_report *
     if (status == FBY_OK)
         status = fby_model_tune(model);
     if (status == FBY_OK) {
-        fby_costs costs = fby_engine_tuner(model->engine)->controller.costs;
+        const fby_tuner *tuner = fby_engine_tuner(model->engine);
+        fby_costs costs = tuner->controller.costs;
+        const uint32_t largest = 1u << (FBY_COST_CROWDS - 1);
+        if (options->simulate > largest)
+            fby_say("beyond %u workers a team gains what one of %u does", largest, largest);
         extrapolate(&costs, model->threads);
         for (uint32_t workers = 1; workers <= options->simulate; workers *= 2)
             for (size_t i = 0; i < sizeof batches / sizeof *batches; i++)
                 for (size_t j = 0; j < sizeof lengths / sizeof *lengths; j++)
-                    report_point(report, &costs, workers, batches[i], lengths[j]);
+                    report_point(report, tuner, &costs, workers, batches[i], lengths[j]);
     }
     fby_model_close(model);
     return status;

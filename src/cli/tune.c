@@ -48,17 +48,22 @@ static double expected_ms(const fby_plan_input *input, fby_parallelism paralleli
     return plan->ns / 1e6;
 }
 
-static void print_choice(uint32_t texts, uint32_t length, uint32_t threads, const fby_costs *costs)
+static void print_choice(uint32_t texts, uint32_t length, uint32_t threads, const fby_tuner *tuner)
 {
+    const fby_costs *costs = &tuner->controller.costs;
     uint32_t tokens[FBY_PLAN_TEXTS];
     fby_plan plan;
     for (uint32_t i = 0; i < texts; i++)
         tokens[i] = length;
-    fby_plan_input input = {
-        .tokens = tokens, .texts = texts, .workers = threads, .budget = 256, .texts_max = 128};
+    fby_plan_input input = {.tokens = tokens,
+                            .texts = texts,
+                            .workers = threads,
+                            .budget = tuner->controller.decision.tokens,
+                            .texts_max = tuner->options.texts_max};
     double coarse = expected_ms(&input, FBY_PARALLELISM_COARSE, FBY_STRATEGY_FIXED, costs, &plan);
     double fine = expected_ms(&input, FBY_PARALLELISM_FINE, FBY_STRATEGY_FIXED, costs, &plan);
-    double chosen = expected_ms(&input, FBY_PARALLELISM_AUTO, FBY_STRATEGY_AUTO, costs, &plan);
+    double chosen =
+        expected_ms(&input, tuner->options.parallelism, FBY_STRATEGY_AUTO, costs, &plan);
     input.workers = 1;
     fby_plan one;
     double alone = expected_ms(&input, FBY_PARALLELISM_COARSE, FBY_STRATEGY_FIXED, costs, &one);
@@ -67,13 +72,13 @@ static void print_choice(uint32_t texts, uint32_t length, uint32_t threads, cons
            plan.team > 1 ? "sharing each batch" : "each with texts of its own");
 }
 
-static void print_choices(const fby_costs *costs, uint32_t threads)
+static void print_choices(const fby_tuner *tuner, uint32_t threads)
 {
     static const uint32_t texts[] = {1, 2, 4, 8, 32, 128}, lengths[] = {4, 64, 256};
     printf("\nexpected ms   one worker     coarse       fine     chosen   with\n");
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         for (size_t j = 0; j < sizeof lengths / sizeof *lengths; j++)
-            print_choice(texts[i], lengths[j], threads, costs);
+            print_choice(texts[i], lengths[j], threads, tuner);
 }
 
 static int run(const fby_cli_command *self, int argc, char **argv)
@@ -90,9 +95,9 @@ static int run(const fby_cli_command *self, int argc, char **argv)
     if (status == FBY_OK)
         status = fby_model_tune(model);
     if (status == FBY_OK) {
-        const fby_costs *costs = &fby_engine_tuner(model->engine)->controller.costs;
-        print_costs(costs, info.threads);
-        print_choices(costs, info.threads);
+        const fby_tuner *tuner = fby_engine_tuner(model->engine);
+        print_costs(&tuner->controller.costs, info.threads);
+        print_choices(tuner, info.threads);
         code = fby_cli_printed();
     } else {
         fby_say("%s", fby_last_error());

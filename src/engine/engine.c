@@ -153,7 +153,7 @@ static fby_status create_pool(uint32_t count, size_t bytes, fby_heap_pool **pool
         parts[i] = bytes;
     options.parts = parts;
     options.part_count = count;
-    options.trace_file = getenv("FBY_HEAP_TRACE");
+    options.trace_file = secure_getenv("FBY_HEAP_TRACE");
     fby_status status = fby_heap_pool_create(&options, pool);
     free(parts);
     return status == FBY_OK ? FBY_OK : fby_error_prefix(status, "memory of %u contexts", count);

@@ -13,7 +13,7 @@
 /*
  * Tokens a batch: enough rows that the weights, read once a batch, cost little
  * beside the arithmetic, few enough that activations stay near the level 2
- * cache. A text longer than this is a batch of its own.
+ * cache. Where the model takes longer texts it is that many: a text is never two batches.
  */
 enum { BATCH_TOKENS = 256, JOBS_DEFAULT = 64, JOBS_MAX = 1 << 16, STALL_MS_DEFAULT = 30000 };
 
