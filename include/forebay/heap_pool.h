@@ -205,7 +205,7 @@ typedef struct fby_heap_stats {
     uint64_t active_bytes;       /* as asked for, now */
     uint64_t used_bytes;         /* of the capacity, now: active_bytes rounded up */
     uint64_t capacity_bytes;     /* now */
-    uint64_t largest_free_bytes; /* now: the largest free block */
+    uint64_t largest_free_bytes; /* now: the largest free block; among hundreds, a 32nd less */
     uint64_t peak_used_bytes; /* the most that used_bytes was; of all: each heap at its own time */
     uint64_t largest_bytes;   /* asked for at once */
     uint64_t acquired_bytes;  /* all together */
