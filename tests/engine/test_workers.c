@@ -31,6 +31,8 @@ static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static enum { OPEN, HOLD_LEADER, HOLD_MEMBER } hold; /* the next such batch stalls */
 static int stalled;                                  /* that stand at the gate */
 
+static atomic_bool failing; /* runs by one thread do */
+
 static void stand_at_gate(bool mine)
 {
     pthread_mutex_lock(&gate);
@@ -72,6 +74,8 @@ fby_status __wrap_fby_encoder_run(const fby_encoder *encoder, const uint32_t *id
                                   float *const *vectors, const atomic_bool *cancel)
 {
     stand_at_gate(holds(HOLD_LEADER));
+    if (atomic_load(&failing))
+        return fby_error(FBY_EINVAL, "asked to fail");
     return __real_fby_encoder_run(encoder, ids, starts, texts, scratch, vectors, cancel);
 }
 
@@ -366,6 +370,18 @@ static void what_was_measured_is_used_and_kept(void **state)
     free(dir);
 }
 
+static void a_calibration_whose_runs_fail_is_not_kept(void **state)
+{
+    (void)state;
+    fby_model *model = opened(FBY_PARALLELISM_AUTO, FBY_STRATEGY_AUTO, 0);
+    assert_non_null(model);
+    atomic_store(&failing, true);
+    assert_int_equal(fby_model_tune(model), FBY_EINVAL);
+    atomic_store(&failing, false);
+    assert_false(stats_of(model).measured);
+    fby_model_close(model);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -375,6 +391,7 @@ int main(void)
         cmocka_unit_test(a_member_that_stalls_fails_its_teams_batch_alone),
         cmocka_unit_test(calling_cancelling_and_closing_at_once),
         cmocka_unit_test(what_was_measured_is_used_and_kept),
+        cmocka_unit_test(a_calibration_whose_runs_fail_is_not_kept),
     };
     return cmocka_run_group_tests_name("workers", tests, make_texts, NULL);
 }
