@@ -6,7 +6,11 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#ifndef __has_feature /* clang's */
+#define __has_feature(x) 0
+#endif
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__) ||                               \
+    __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
 enum { ROUNDS = 4000, LITTLE_ROUNDS = 2000 };
 #else
 enum { ROUNDS = 20000, LITTLE_ROUNDS = 200000 };
