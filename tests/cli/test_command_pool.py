@@ -79,7 +79,7 @@ class Pool(CommandTest):
         self.fails(1, "pool", "run", "--trace", self.path("short", TRACE[:1] + ["+ 1"]),
                    says=["short", "line 2"])
         self.fails(1, "pool", "advise", "trace", says=["trace", "no statistics"])
-        self.fails(1, "pool", "advise", "http://localhost:1/metrics", says=["localhost:1"])
+        self.fails(1, "pool", "advise", "http://127.0.0.1:1/metrics", says=["127.0.0.1:1"])
         self.fails(2, "pool", "advise", says=["FILE or URL"])
 
     def test_results_are_compared_whatever_their_form(self):
