@@ -7,17 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PATH_MOST = 4096 };
+#include "base/first_line.h"
 
-static bool read_line(const char *path, char *line, int size)
-{
-    FILE *file = fopen(path, "re");
-    if (file == NULL)
-        return false;
-    bool read = fgets(line, size, file) != NULL;
-    fclose(file);
-    return read;
-}
+enum { PATH_MOST = 4096 };
 
 /* "QUOTA PERIOD" in microseconds; "max PERIOD" is no limit. */
 static uint64_t processors_in(const char *line)
@@ -34,30 +26,6 @@ static uint64_t processors_in(const char *line)
 static uint64_t bytes_in(const char *line)
 {
     return strtoull(line, NULL, 10);
-}
-
-/* The least that `file` says in `group` and above, 0 left out. */
-static uint64_t tightest(const char *root, const char *group, const char *file,
-                         uint64_t (*value_in)(const char *line))
-{
-    uint64_t least = 0;
-    char path[PATH_MOST], line[64];
-    size_t size = strlen(group);
-
-    for (;;) {
-        while (size > 0 && group[size - 1] == '/')
-            size--;
-        int written = snprintf(path, sizeof path, "%s%.*s/%s", root, (int)size, group, file);
-        uint64_t value = 0;
-        if (written > 0 && written < PATH_MOST && read_line(path, line, sizeof line))
-            value = value_in(line);
-        if (value != 0 && (least == 0 || value < least))
-            least = value;
-        if (size == 0)
-            return least;
-        while (size > 0 && group[size - 1] != '/')
-            size--;
-    }
 }
 
 /* The number after `key` in a file whose lines are "key number"; 0: there is none. */
@@ -82,15 +50,24 @@ static bool path_of(char path[PATH_MOST], const char *root, const char *group, s
     return written > 0 && written < PATH_MOST;
 }
 
+/* What `file` says of one group; UINT64_MAX: no limit. */
+static uint64_t limit_in(const char *root, const char *group, size_t size, const char *file,
+                         uint64_t (*value_in)(const char *line))
+{
+    char path[PATH_MOST], line[64];
+    uint64_t value = 0;
+    if (path_of(path, root, group, size, file) && fby_first_line(path, line, sizeof line))
+        value = value_in(line);
+    return value != 0 ? value : UINT64_MAX;
+}
+
 /* What one group may still use; UINT64_MAX: it has no limit, or does not say. */
 static uint64_t left_in(const char *root, const char *group, size_t size)
 {
     char path[PATH_MOST], line[64];
-    if (!path_of(path, root, group, size, "memory.max") || !read_line(path, line, sizeof line))
-        return UINT64_MAX;
-    uint64_t limit = bytes_in(line), cache = 0;
-    if (limit == 0 || !path_of(path, root, group, size, "memory.current") ||
-        !read_line(path, line, sizeof line))
+    uint64_t limit = limit_in(root, group, size, "memory.max", bytes_in), cache = 0;
+    if (limit == UINT64_MAX || !path_of(path, root, group, size, "memory.current") ||
+        !fby_first_line(path, line, sizeof line))
         return UINT64_MAX;
     uint64_t used = bytes_in(line);
     if (path_of(path, root, group, size, "memory.stat"))
@@ -99,7 +76,20 @@ static uint64_t left_in(const char *root, const char *group, size_t size)
     return used < limit ? limit - used : 0;
 }
 
-uint64_t fby_cgroup_memory_left_of(const char *root, const char *group)
+static uint64_t processors_of(const char *root, const char *group, size_t size)
+{
+    return limit_in(root, group, size, "cpu.max", processors_in);
+}
+
+static uint64_t memory_of(const char *root, const char *group, size_t size)
+{
+    return limit_in(root, group, size, "memory.max", bytes_in);
+}
+
+/* The least that `value_of_group` says of `group` and those above; UINT64_MAX: no limit. */
+static uint64_t tightest(const char *root, const char *group,
+                         uint64_t (*value_of_group)(const char *root, const char *group,
+                                                    size_t size))
 {
     uint64_t least = UINT64_MAX;
     size_t size = strlen(group);
@@ -107,13 +97,18 @@ uint64_t fby_cgroup_memory_left_of(const char *root, const char *group)
     for (;;) {
         while (size > 0 && group[size - 1] == '/')
             size--;
-        uint64_t left = left_in(root, group, size);
-        least = left < least ? left : least;
+        uint64_t value = value_of_group(root, group, size);
+        least = value < least ? value : least;
         if (size == 0)
             return least;
         while (size > 0 && group[size - 1] != '/')
             size--;
     }
+}
+
+static uint64_t none_is_0(uint64_t limit)
+{
+    return limit != UINT64_MAX ? limit : 0;
 }
 
 /* A line "0::/path" names version 2's. */
@@ -133,14 +128,19 @@ static void own_group(char *group, int size)
     group[strcspn(group, "\n")] = '\0';
 }
 
+uint64_t fby_cgroup_memory_left_of(const char *root, const char *group)
+{
+    return tightest(root, group, left_in);
+}
+
 uint32_t fby_cgroup_processors_of(const char *root, const char *group)
 {
-    return (uint32_t)tightest(root, group, "cpu.max", processors_in);
+    return (uint32_t)none_is_0(tightest(root, group, processors_of));
 }
 
 uint64_t fby_cgroup_memory_of(const char *root, const char *group)
 {
-    return tightest(root, group, "memory.max", bytes_in);
+    return none_is_0(tightest(root, group, memory_of));
 }
 
 uint32_t fby_cgroup_processors(void)

@@ -15,6 +15,7 @@
 #endif
 
 #include "base/cgroup.h"
+#include "base/first_line.h"
 
 static struct {
     bool isa[FBY_ISA_COUNT];
@@ -22,18 +23,6 @@ static struct {
     uint32_t count;
     uint32_t cache[3]; /* bytes, by level */
 } cpu;
-
-/* What a file of the system begins with, "" if it cannot be read. */
-static void file_text(const char *path, char *text, size_t size)
-{
-    text[0] = '\0';
-    FILE *file = fopen(path, "re");
-    if (file == NULL)
-        return;
-    if (fgets(text, (int)size, file) == NULL)
-        text[0] = '\0';
-    fclose(file);
-}
 
 static const char *const isa_names[FBY_ISA_COUNT] = {
     "c", "avx2", "avxvnni", "avx512", "avx512vnni", "avx512bf16", "neon", "neondot", "neonmm",
@@ -104,7 +93,8 @@ static void detect_isa(void)
 static void detect_model(void)
 {
     char text[32];
-    file_text("/sys/devices/system/cpu/cpu0/regs/identification/midr_el1", text, sizeof text);
+    (void)fby_first_line("/sys/devices/system/cpu/cpu0/regs/identification/midr_el1", text,
+                         sizeof text);
     uint64_t id = strtoull(text, NULL, 16);
     if (id != 0)
         snprintf(cpu.model, sizeof cpu.model, "ARM implementer 0x%02x part 0x%03x",
@@ -139,15 +129,15 @@ static uint32_t described_cache_bytes(unsigned long level)
     for (int i = 0; i < 8; i++) {
         char path[96], text[32], *unit;
         snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu0/cache/index%d/level", i);
-        file_text(path, text, sizeof text);
+        (void)fby_first_line(path, text, sizeof text);
         if (strtoul(text, NULL, 10) != level)
             continue;
         snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu0/cache/index%d/type", i);
-        file_text(path, text, sizeof text);
+        (void)fby_first_line(path, text, sizeof text);
         if (text[0] == 'I') /* Instruction; the others are Data and Unified */
             continue;
         snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu0/cache/index%d/size", i);
-        file_text(path, text, sizeof text);
+        (void)fby_first_line(path, text, sizeof text);
         unsigned long long size = strtoull(text, &unit, 10);
         unsigned shift = *unit == 'M' ? 20 : *unit == 'K' ? 10 : 0;
         return size <= UINT32_MAX >> shift ? (uint32_t)size << shift : 0;

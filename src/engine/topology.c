@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/first_line.h"
 #include "base/cpu.h"
 #include "engine/hwloc.h"
 
@@ -54,12 +55,8 @@ static bool read_list(const char *dir, const char *name, set *out)
 {
     char path[512], text[4096];
     int size = snprintf(path, sizeof path, "%s/%s", dir, name);
-    FILE *file = size < (int)sizeof path ? fopen(path, "re") : NULL;
-    if (file == NULL)
-        return false;
-    bool read = fgets(text, sizeof text, file) != NULL;
-    fclose(file);
-    return read && parse_list(text, out);
+    return size < (int)sizeof path && fby_first_line(path, text, sizeof text) &&
+           parse_list(text, out);
 }
 
 static uint32_t least_of(const set *s)

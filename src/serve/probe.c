@@ -31,9 +31,7 @@ static fby_server_state state_of(const fby_agent *agent)
 {
     if (atomic_load_explicit(&agent->draining, memory_order_relaxed))
         return FBY_SERVER_DRAINING;
-    return atomic_load_explicit(&agent->crew->warm, memory_order_relaxed) < agent->crew->threads
-               ? FBY_SERVER_STARTING
-               : FBY_SERVER_READY;
+    return fby_crew_is_warm(agent->crew) ? FBY_SERVER_READY : FBY_SERVER_STARTING;
 }
 
 static void say_metrics(fby_probe *probe, const fby_metrics *metrics, const char *type,

@@ -169,10 +169,8 @@ static fby_server_state state_of(struct server *server)
     /* M2, with M1: from then on server->metrics is there. */
     fby_server_state state =
         (fby_server_state)atomic_load_explicit(&server->state, memory_order_acquire);
-    bool warm =
-        state == FBY_SERVER_READY &&
-        atomic_load_explicit(&server->crew.warm, memory_order_relaxed) < server->crew.threads;
-    return warm ? FBY_SERVER_STARTING : state;
+    bool warming = state == FBY_SERVER_READY && !fby_crew_is_warm(&server->crew);
+    return warming ? FBY_SERVER_STARTING : state;
 }
 
 /* Until the agents are there nobody can be stuck, and nothing has been counted. */

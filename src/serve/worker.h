@@ -77,6 +77,12 @@ typedef struct fby_crew {
 fby_status fby_crew_start(fby_crew *crew);
 /* Bytes that a worker's batches lie in; before the start, too. */
 size_t fby_crew_worker_bytes(const fby_crew *crew);
+/* Whether every worker has run its first batch. Any thread. */
+static inline bool fby_crew_is_warm(const fby_crew *crew)
+{
+    return atomic_load_explicit(&crew->warm, memory_order_relaxed) >= crew->threads;
+}
+
 /* Ends them; every event has been answered. Fine after a failed start. */
 void fby_crew_stop(fby_crew *crew);
 
