@@ -62,7 +62,7 @@ void fby_context_init(fby_context *context, const fby_encoder *encoder, const fb
     prepare(context, encoder, budget, &info);
     context->kernels = kernels;
     atomic_init(&context->phase, FBY_CONTEXT_IDLE);
-    fby_team_init(&context->team);
+    fby_gather_init(&context->gathering);
     lay_out(context, &real, &info);
 }
 

@@ -17,7 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/team.h"
+#include "engine/gather.h"
 #include "engine/job.h"
 #include "forebay/heap_pool.h"
 #include "model/encoder.h"
@@ -52,19 +52,13 @@ typedef struct fby_context {
                                but the one that it looked at */
     atomic_bool cancel;     /* the encoder is to stop */
 
-    /* As the leader of a team. */
-    fby_team team;
-    _Atomic uint64_t stopped; /* fby_bert_member's */
-    _Atomic uint64_t called;  /* grows when the team is complete: the run's number */
-    _Atomic uint32_t joined;  /* members beside the leader */
-    _Atomic uint32_t inside;  /* members that have not left; changed under the engine's lock */
+    fby_gathering gathering; /* as the leader of a team */
 
     /* Under the engine's lock. */
     fby_job *job;             /* at work on */
-    uint32_t seats;           /* members still wanted */
     bool retired;             /* abandoned; to be given back by the last member */
     uint32_t watched, stills; /* phase at the watch's last look, looks without a change */
-    struct fby_context *next; /* in the engine's list of free contexts, or of open teams */
+    struct fby_context *next; /* in the engine's list of free contexts */
 } fby_context;
 
 /* Bytes of a context's memory. `budget` is at least the encoder's max_tokens. */

@@ -18,8 +18,8 @@ struct fby_engine {
     fby_heap_pool *pool; /* the contexts' memory */
     fby_context *contexts, *free_contexts;
     uint32_t context_count;
-    uint32_t abandoned; /* contexts with a batch that was given up, until all have left it */
-    fby_context *open;  /* leaders whose teams want members */
+    uint32_t abandoned;  /* contexts with a batch that was given up, until all have left it */
+    fby_gathering *open; /* teams that want members */
 
     /* Threads that wait for work: asleep, or still looking at `posts`. */
     uint32_t sleeping, looking;
@@ -60,14 +60,12 @@ void fby_engine_work_on(fby_engine *engine, fby_job *job, fby_context *context, 
 
 void *fby_engine_worker(void *engine);
 
-/* ---- teams: engine/gather.c ---- */
+/* ---- teams: engine/members.c ---- */
 
 /* The lock not held. Calls for members beside the leader; the number that make up the team then, or
  * 0 if somebody was called and nobody came. */
 uint32_t fby_engine_gather(fby_engine *engine, fby_context *leader, uint32_t wanted,
                            uint64_t patience_ns);
-/* The leader's, behind its batch: waits a moment for its members to leave. */
-void fby_engine_see_off(fby_context *leader);
 /* Under the lock, which it lets go: takes a seat in the team of engine->open. */
 void fby_engine_join(fby_engine *engine);
 /* Under the lock: the worker of an abandoned context is back. */

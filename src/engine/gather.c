@@ -1,87 +1,136 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * How a team comes together. The leader opens its team and waits a few wake-ups
- * long; who is idle takes a seat; whoever has come by then is the team, and a
- * leader to whom nobody came goes on alone. So no batch waits for a thread that
- * the system does not run.
- *
- *     leader: open ---------------> joined = seats, or patience over --> close: size, `called`
- *     member:      take a seat, joined + 1 --> look at `called` ----------------> run, leave
- *
- * Seats are taken and closed under the engine's lock, so that who has taken one
- * is counted in the size. tests/spin/workers.pml is this, and how workers wait, as
- * a model.
- */
+#include "engine/gather.h"
+
 #include <sched.h>
 
-#include "base/bits.h"
 #include "base/clock.h"
-#include "engine/engine_internal.h"
+#include "base/platform.h"
 
 /* Pauses before the processor is offered to others: for a call that is sure to come, and of a
  * leader who waits for members, each with a look at the clock. */
 enum { SPIN_TURNS = 1000, PATIENT_TURNS = 200 };
 
-static void remove_open(fby_engine *engine, const fby_context *leader)
+void fby_gather_init(fby_gathering *gathering)
 {
-    fby_context **link = &engine->open;
-    while (*link != NULL && *link != leader)
-        link = &(*link)->next;
-    if (*link != NULL)
-        *link = leader->next;
+    fby_team_init(&gathering->team);
+    atomic_init(&gathering->stopped, 0);
+    atomic_init(&gathering->called, 0);
+    atomic_init(&gathering->joined, 0);
+    atomic_init(&gathering->inside, 0);
+    gathering->seats = 0;
+    gathering->next = NULL;
 }
 
-static bool may_still_come(fby_engine *engine, fby_context *leader, uint32_t seats)
+static void remove_from(fby_gathering **list, const fby_gathering *gathering)
 {
-    return atomic_load_explicit(&leader->joined, memory_order_relaxed) < seats &&
-           atomic_load_explicit(&engine->tuner.idle, memory_order_relaxed) > 0 &&
-           !atomic_load_explicit(&leader->cancel, memory_order_relaxed);
+    while (*list != NULL && *list != gathering)
+        list = &(*list)->next;
+    if (*list != NULL)
+        *list = gathering->next;
 }
 
-uint32_t fby_engine_gather(fby_engine *engine, fby_context *leader, uint32_t wanted,
-                           uint64_t patience_ns)
+/* ---- the leader ---- */
+
+void fby_gather_open(fby_gathering **list, fby_gathering *gathering, uint32_t seats)
 {
-    atomic_store_explicit(&leader->joined, 0, memory_order_relaxed);
+    atomic_store_explicit(&gathering->joined, 0, memory_order_relaxed);
+    gathering->seats = seats;
+    gathering->next = *list;
+    *list = gathering;
+}
 
-    pthread_mutex_lock(&engine->lock);
-    /* There are as many workers as contexts: for each free one somebody is asleep or on the way. */
-    uint32_t seats = fby_min_u32(wanted - 1, fby_engine_room(engine));
-    if (seats > 0) {
-        leader->seats = seats;
-        leader->next = engine->open;
-        engine->open = leader;
-        fby_engine_post(engine, seats);
-    }
-    pthread_mutex_unlock(&engine->lock);
-    if (seats == 0)
-        return 1;
+static bool may_still_come(const fby_gathering *gathering, uint32_t seats,
+                           const _Atomic uint32_t *idle, const atomic_bool *cancel)
+{
+    return atomic_load_explicit(&gathering->joined, memory_order_relaxed) < seats &&
+           atomic_load_explicit(idle, memory_order_relaxed) > 0 &&
+           !(cancel != NULL && atomic_load_explicit(cancel, memory_order_relaxed));
+}
 
+void fby_gather_wait(fby_gathering *gathering, uint32_t seats, const _Atomic uint32_t *idle,
+                     const atomic_bool *cancel, uint64_t patience_ns)
+{
     const uint64_t until_ns = fby_now_ns() + patience_ns;
     /* The system may have put a member on this very processor: yield it now and then. */
-    for (uint32_t turn = 0; may_still_come(engine, leader, seats) && fby_now_ns() < until_ns;
-         turn++) {
+    for (uint32_t turn = 0;
+         may_still_come(gathering, seats, idle, cancel) && fby_now_ns() < until_ns; turn++) {
         if (turn < PATIENT_TURNS)
             fby_relax();
         else
             sched_yield();
     }
-
-    pthread_mutex_lock(&engine->lock);
-    remove_open(engine, leader);
-    leader->seats = 0;
-    uint32_t joined = atomic_load_explicit(&leader->joined, memory_order_relaxed);
-    fby_team_form(&leader->team, 1 + joined);
-    pthread_mutex_unlock(&engine->lock);
-    /* G1, with G2: the batch and the team's size are seen by who reads it. */
-    atomic_fetch_add_explicit(&leader->called, 1, memory_order_release);
-    return joined > 0 ? 1 + joined : 0;
 }
 
-static void wait_until_called(fby_context *leader, uint64_t before)
+uint32_t fby_gather_close(fby_gathering **list, fby_gathering *gathering)
+{
+    remove_from(list, gathering);
+    gathering->seats = 0;
+    uint32_t joined = atomic_load_explicit(&gathering->joined, memory_order_relaxed);
+    fby_team_form(&gathering->team, 1 + joined);
+    return joined;
+}
+
+void fby_gather_call(fby_gathering *gathering, const fby_batch *batch)
+{
+    gathering->batch = *batch;
+    /* G1, with G2: the batch and the team's size are seen by who reads it. */
+    atomic_fetch_add_explicit(&gathering->called, 1, memory_order_release);
+}
+
+static fby_status run(fby_gathering *gathering, const fby_bert_member *member,
+                      float *const *vectors, const atomic_bool *cancel)
+{
+    const fby_batch *batch = &gathering->batch;
+    return fby_encoder_run_team(batch->encoder, batch->ids, batch->starts, batch->texts,
+                                batch->scratch, member, vectors, cancel);
+}
+
+/* They have met for the last time: once they have left they are there for the next call, which may
+ * come at once. Who is later than that does no harm: it only leaves. */
+static void see_off(fby_gathering *gathering)
+{
+    for (int turn = 0;
+         turn < SPIN_TURNS && atomic_load_explicit(&gathering->inside, memory_order_relaxed) > 0;
+         turn++)
+        fby_relax();
+}
+
+fby_status fby_gather_lead(fby_gathering *gathering, float *const *vectors,
+                           const atomic_bool *cancel)
+{
+    const fby_bert_member leader = {
+        .team = &gathering->team,
+        .index = 0,
+        .own = gathering->batch.scratch,
+        .stopped = &gathering->stopped,
+        .run = atomic_load_explicit(&gathering->called, memory_order_relaxed),
+    };
+    fby_status status = run(gathering, &leader, vectors, cancel);
+    see_off(gathering);
+    return status;
+}
+
+/* ---- a member ---- */
+
+fby_seat fby_gather_take_seat(fby_gathering **list)
+{
+    fby_gathering *gathering = *list;
+    const fby_seat seat = {
+        .in = gathering,
+        .before = atomic_load_explicit(&gathering->called, memory_order_relaxed),
+        .index = 1 + atomic_fetch_add_explicit(&gathering->joined, 1, memory_order_relaxed),
+    };
+    if (--gathering->seats == 0)
+        remove_from(list, gathering);
+    atomic_fetch_add_explicit(&gathering->inside, 1, memory_order_relaxed);
+    return seat;
+}
+
+static void wait_until_called(const fby_seat *seat)
 {
     /* G2, with G1. The leader is awake and about to call. */
-    for (uint32_t turn = 0; atomic_load_explicit(&leader->called, memory_order_acquire) == before;
-         turn++) {
+    for (uint32_t turn = 0;
+         atomic_load_explicit(&seat->in->called, memory_order_acquire) == seat->before; turn++) {
         if (turn < SPIN_TURNS)
             fby_relax();
         else
@@ -89,49 +138,20 @@ static void wait_until_called(fby_context *leader, uint64_t before)
     }
 }
 
-/* They have met for the last time: once they have left they are there for the next call, which may
- * come at once. Who is later than that does no harm: it only leaves. */
-void fby_engine_see_off(fby_context *leader)
+void fby_gather_take_part(const fby_seat *seat, void *scratch)
 {
-    for (int turn = 0;
-         turn < SPIN_TURNS && atomic_load_explicit(&leader->inside, memory_order_relaxed) > 0;
-         turn++)
-        fby_relax();
+    wait_until_called(seat);
+    const fby_bert_member member = {
+        .team = &seat->in->team,
+        .index = seat->index,
+        .own = scratch,
+        .stopped = &seat->in->stopped,
+        .run = seat->before + 1,
+    };
+    (void)run(seat->in, &member, NULL, NULL); /* what it returns is the leader's to know */
 }
 
-void fby_engine_join(fby_engine *engine)
+bool fby_gather_leave(const fby_seat *seat)
 {
-    fby_context *leader = engine->open, *own = fby_engine_take_context(engine);
-    const uint64_t before = atomic_load_explicit(&leader->called, memory_order_relaxed);
-    const uint32_t index = 1 + atomic_fetch_add_explicit(&leader->joined, 1, memory_order_relaxed);
-    if (--leader->seats == 0)
-        remove_open(engine, leader);
-    atomic_fetch_add_explicit(&leader->inside, 1, memory_order_relaxed);
-    pthread_mutex_unlock(&engine->lock);
-
-    wait_until_called(leader, before);
-    const fby_bert_member member = {&leader->team, index, own->scratch, &leader->stopped,
-                                    before + 1};
-    /* What it returns is the leader's to know. */
-    (void)fby_encoder_run_team(leader->encoder, leader->ids, leader->starts, leader->texts_used,
-                               leader->scratch, &member, NULL, NULL);
-
-    pthread_mutex_lock(&engine->lock);
-    fby_engine_give_context(engine, own);
-    uint32_t inside = atomic_fetch_sub_explicit(&leader->inside, 1, memory_order_relaxed);
-    if (inside == 1 && leader->retired)
-        fby_engine_retire(engine, leader);
-}
-
-void fby_engine_retire(fby_engine *engine, fby_context *context)
-{
-    context->retired = atomic_load_explicit(&context->inside, memory_order_relaxed) > 0;
-    if (context->retired)
-        return;
-    engine->abandoned--;
-    fby_team_mend(&context->team);
-    atomic_store_explicit(&context->cancel, false, memory_order_relaxed);
-    const uint32_t phase = atomic_load_explicit(&context->phase, memory_order_relaxed);
-    atomic_store_explicit(&context->phase, phase - phase % FBY_CONTEXT_NEXT, memory_order_relaxed);
-    fby_engine_give_context(engine, context);
+    return atomic_fetch_sub_explicit(&seat->in->inside, 1, memory_order_relaxed) == 1;
 }

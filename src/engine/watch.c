@@ -43,7 +43,7 @@ static void give_up(fby_engine *engine, fby_context *context)
     fby_tuner_stall(&engine->tuner);
     fby_job_fail(job, FBY_ESTALLED, message, context->indices[0]);
     atomic_store_explicit(&context->cancel, true, memory_order_relaxed);
-    fby_team_break(&context->team);
+    fby_team_break(&context->gathering.team);
     context->job = NULL;
     engine->abandoned++;
     fby_engine_post(engine, engine->context_count); /* there may be room now */

@@ -148,19 +148,10 @@ static bool compute(fby_engine *engine, fby_context *context, uint32_t wanted, f
         size = seen.unmet ? 1 : size;
     }
     const uint32_t others = atomic_fetch_add_explicit(&tuner->at_work, size, memory_order_relaxed);
-    if (size > 1) {
-        const uint64_t run = atomic_load_explicit(&context->called, memory_order_relaxed);
-        const fby_bert_member leader = {&context->team, 0, context->scratch, &context->stopped,
-                                        run};
-        *status = fby_encoder_run_team(context->encoder, context->ids, context->starts,
-                                       context->texts_used, context->scratch, &leader,
-                                       context->rows, &context->cancel);
-        fby_engine_see_off(context);
-    } else {
-        *status =
-            fby_encoder_run(context->encoder, context->ids, context->starts, context->texts_used,
-                            context->scratch, context->rows, &context->cancel);
-    }
+    *status = size > 1 ? fby_gather_lead(&context->gathering, context->rows, &context->cancel)
+                       : fby_encoder_run(context->encoder, context->ids, context->starts,
+                                         context->texts_used, context->scratch, context->rows,
+                                         &context->cancel);
     atomic_fetch_sub_explicit(&tuner->at_work, size, memory_order_relaxed);
     uint32_t running = idle + FBY_CONTEXT_NEXT + FBY_CONTEXT_RUNNING;
     /* P1, with P2. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How workers of src/engine wait and how teams come together (work.c, gather.c):
+ * How workers of src/engine wait and how teams come together (work.c, members.c, gather.c):
  * a worker looks at `posts` for a while before it sleeps; who posts counts those
  * who look as called, and signals sleepers for the rest; a leader opens a team,
  * closes it under the lock when its patience is over, and calls. Then the end.
