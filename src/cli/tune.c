@@ -98,6 +98,10 @@ static int run(const fby_cli_command *self, int argc, char **argv)
         const fby_tuner *tuner = fby_engine_tuner(model->engine);
         print_costs(&tuner->controller.costs, info.threads);
         print_choices(tuner, info.threads);
+        if (tuner->controller.costs.guessed > 0)
+            fby_say("neighbours left no moment for %u of the measurements, which are guessed: run "
+                    "it again on an idle machine",
+                    tuner->controller.costs.guessed);
         code = fby_cli_printed();
     } else {
         fby_say("%s", fby_last_error());

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/bits.h"
@@ -15,9 +16,16 @@
  * LARGEST tokens, of which there are SIZES sizes. */
 enum { TEXT = 16, LARGEST = 256, SIZES = 7, TEXTS = LARGEST / TEXT, WAKES = 9 };
 
-/* Each time is the least of so many, more for batches of at most SMALL tokens: what disturbs only
- * adds. */
-enum { REPEATS = 3, REPEATS_SMALL = 9, SMALL = 64 };
+/*
+ * Everything is timed once a round, batches of at most SMALL tokens more often, and the least of
+ * the times that nothing disturbed is taken: a neighbour who comes for a while spoils a round, not
+ * what is measured. Rounds end when each has ROUNDS such times, or after ENOUGH_NS.
+ */
+enum { ROUNDS = 3, REPEATS_SMALL = 3, SMALL = 64 };
+static const uint64_t ENOUGH_NS = 4000000000;
+
+/* A time is disturbed if a thread was without a processor for more than a twentieth of it. */
+static const double UNDISTURBED = 0.95;
 
 typedef enum task { TASK_TEAM, TASK_CROWD } task;
 
@@ -26,6 +34,7 @@ typedef struct bench bench;
 typedef struct helper {
     bench *of;
     uint32_t index;
+    uint64_t cpu_ns; /* of its processor's time, the last task took so much */
     pthread_t thread;
     void *scratch;
     float *vectors; /* (TEXTS, dim) */
@@ -72,17 +81,30 @@ static void run_alone(bench *b, helper *h)
     note(b, fby_encoder_run(b->encoder, b->ids, b->starts, b->texts, h->scratch, h->rows, NULL));
 }
 
+static uint64_t cpu_now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static void run_member(bench *b, helper *h)
+{
+    const fby_bert_member member = {&b->team, h->index, h->scratch, &b->stopped, 1};
+    note(b, fby_encoder_run_team(b->encoder, b->ids, b->starts, b->texts, b->helpers[0].scratch,
+                                 &member, h->index == 0 ? h->rows : NULL, NULL));
+}
+
 static void run_task(bench *b, helper *h)
 {
     if (h->index >= b->crowd)
         return;
-    if (b->task == TASK_CROWD) {
+    const uint64_t before_ns = cpu_now_ns();
+    if (b->task == TASK_CROWD)
         run_alone(b, h);
-        return;
-    }
-    const fby_bert_member member = {&b->team, h->index, h->scratch, &b->stopped, 1};
-    note(b, fby_encoder_run_team(b->encoder, b->ids, b->starts, b->texts, b->helpers[0].scratch,
-                                 &member, h->index == 0 ? h->rows : NULL, NULL));
+    else
+        run_member(b, h);
+    h->cpu_ns = cpu_now_ns() - before_ns;
 }
 
 static void *help(void *argument)
@@ -96,31 +118,59 @@ static void *help(void *argument)
     }
 }
 
-static double least(double a, double b)
+/* The least time of a batch among those that nothing disturbed. */
+typedef struct timing {
+    double ns;
+    uint32_t clean; /* how many there were */
+} timing;
+
+static void take(timing *t, double ns)
 {
-    return a < b ? a : b;
+    t->ns = t->clean == 0 ? ns : fmin(t->ns, ns);
+    t->clean++;
 }
+
+/* What is measured. */
+typedef struct timings {
+    timing alone[SIZES], one_text;
+    timing team[FBY_COST_CROWDS][SIZES], crowd[FBY_COST_CROWDS];
+} timings;
 
 static int repeats(const bench *b)
 {
-    return b->starts[b->texts] <= SMALL ? REPEATS_SMALL : REPEATS;
+    return b->starts[b->texts] <= SMALL ? REPEATS_SMALL : 1;
 }
 
-static double time_alone(bench *b)
+/* One thread alone has as much of its processor's time as it took, whoever came between. */
+static void time_alone(bench *b, timing *t)
 {
-    double best = INFINITY;
     for (int i = 0; i < repeats(b); i++) {
-        uint64_t start_ns = fby_now_ns();
+        const uint64_t cpu_ns = cpu_now_ns();
         run_alone(b, &b->helpers[0]);
-        best = least(best, (double)(fby_now_ns() - start_ns));
+        take(t, (double)(cpu_now_ns() - cpu_ns));
     }
-    return best;
+}
+
+static bool undisturbed(const bench *b, double ns)
+{
+    for (uint32_t i = 0; i < b->crowd; i++)
+        if ((double)b->helpers[i].cpu_ns < ns * UNDISTURBED)
+            return false;
+    return true;
+}
+
+/* Nobody sleeps any more. */
+static void rouse(bench *b)
+{
+    b->crowd = 0;
+    fby_team_meet(&b->all);
+    fby_team_meet(&b->all);
 }
 
 /* From the meeting before to the meeting after: until the last of the crowd is done. */
-static double time_task(bench *b, task what, uint32_t crowd)
+static void time_task(bench *b, task what, uint32_t crowd, timing *t)
 {
-    double best = INFINITY;
+    rouse(b);
     b->task = what;
     b->crowd = crowd;
     fby_team_form(&b->team, crowd);
@@ -129,55 +179,96 @@ static double time_task(bench *b, task what, uint32_t crowd)
         uint64_t start_ns = fby_now_ns();
         run_task(b, &b->helpers[0]);
         fby_team_meet(&b->all);
-        best = least(best, (double)(fby_now_ns() - start_ns));
+        double ns = (double)(fby_now_ns() - start_ns);
+        if (undisturbed(b, ns))
+            take(t, ns);
     }
-    return best;
 }
 
-static void measure_alone(bench *b, fby_costs *costs, double whole[SIZES])
+static uint32_t longest_text(const bench *b)
 {
-    const uint32_t text = fby_min_u32(b->info.max_tokens, LARGEST);
+    return fby_min_u32(b->info.max_tokens, LARGEST);
+}
+
+static void time_round(bench *b, timings *t)
+{
+    make_batch(b, LARGEST, longest_text(b));
+    time_alone(b, &t->one_text);
+    for (uint32_t size = 0; size < SIZES; size++) {
+        make_batch(b, (uint32_t)FBY_COST_SMALLEST << size, TEXT);
+        time_alone(b, &t->alone[size]);
+        for (uint32_t i = 1; i < FBY_COST_CROWDS && 1u << i <= b->threads; i++)
+            time_task(b, TASK_TEAM, 1u << i, &t->team[i][size]);
+    }
+    for (uint32_t i = 1; i < FBY_COST_CROWDS && 1u << i <= b->threads; i++)
+        time_task(b, TASK_CROWD, 1u << i, &t->crowd[i]);
+}
+
+static bool all_clean(const bench *b, const timings *t)
+{
+    for (uint32_t i = 1; i < FBY_COST_CROWDS && 1u << i <= b->threads; i++) {
+        bool clean = t->crowd[i].clean >= ROUNDS;
+        for (uint32_t size = 0; size < SIZES; size++)
+            clean &= t->team[i][size].clean >= ROUNDS;
+        if (!clean)
+            return false;
+    }
+    return true;
+}
+
+static void measure(bench *b, timings *t)
+{
+    const uint64_t began_ns = fby_now_ns();
     make_batch(b, LARGEST, TEXT);
     run_alone(b, &b->helpers[0]); /* weights and scratch are in the caches */
-    double short_ns = time_alone(b);
-    make_batch(b, LARGEST, text);
-    double long_ns = time_alone(b);
-    double pairs = (double)LARGEST * (text > TEXT ? text - TEXT : 1);
-    costs->pair_ns = fmax(long_ns - short_ns, 0) / pairs;
+    for (int round = 0; round < ROUNDS || (!all_clean(b, t) && fby_now_ns() - began_ns < ENOUGH_NS);
+         round++)
+        time_round(b, t);
+}
+
+static void take_alone(const bench *b, const timings *t, fby_costs *costs)
+{
+    const double pairs = (double)LARGEST * (longest_text(b) > TEXT ? longest_text(b) - TEXT : 1);
+    costs->pair_ns = fmax(t->one_text.ns - t->alone[SIZES - 1].ns, 0) / pairs;
     for (uint32_t i = 0; i < SIZES; i++) {
-        uint32_t tokens = (uint32_t)FBY_COST_SMALLEST << i;
-        make_batch(b, tokens, TEXT);
-        whole[i] = time_alone(b);
-        double without = whole[i] - costs->pair_ns * tokens * fby_min_u32(tokens, TEXT);
+        const uint32_t tokens = (uint32_t)FBY_COST_SMALLEST << i;
+        double without = t->alone[i].ns - costs->pair_ns * tokens * fby_min_u32(tokens, TEXT);
         costs->batch_ns[i] = fmax(without, i == 0 ? 1 : costs->batch_ns[i - 1]);
     }
     costs->batch_ns[SIZES] = 2 * costs->batch_ns[SIZES - 1];
 }
 
-static void measure_crowd(bench *b, uint32_t crowd, const double whole[SIZES], double *gain,
-                          double *pace)
+/* What nothing disturbed even once, else `guessed`: a neighbour says nothing about later. */
+static double ratio(const timing *alone, const timing *together, double guessed)
 {
-    for (uint32_t i = 0; i < SIZES; i++) {
-        make_batch(b, (uint32_t)FBY_COST_SMALLEST << i, TEXT);
-        gain[i] = fmin(fmax(whole[i] / time_task(b, TASK_TEAM, crowd), 0.01), crowd);
-    }
-    gain[SIZES] = gain[SIZES - 1];
-    make_batch(b, LARGEST, TEXT);
-    *pace = fmin(fmax(whole[SIZES - 1] / time_task(b, TASK_CROWD, crowd), 0.01), 1.0);
+    return together->clean > 0 ? alone->ns / together->ns : guessed;
 }
 
-/* Teams and crowds of 2, 4, 8 …; from there on everything stays as it was. */
-static void measure_crowds(bench *b, const double whole[SIZES], fby_costs *costs)
+/* Teams and crowds of 2, 4, 8 …; from there on everything stays as it was. `costs` has been
+ * guessed. */
+static void take_crowds(const bench *b, const timings *t, fby_costs *costs)
 {
-    for (uint32_t i = 0; i < FBY_COST_CROWDS; i++) {
-        const uint32_t crowd = 1u << i;
-        const uint32_t before = i > 0 ? i - 1 : 0;
-        costs->pace[i] = i > 0 ? costs->pace[before] : 1.0;
-        for (int size = 0; size < FBY_COST_SIZES; size++)
-            costs->gain[i][size] = i > 0 ? costs->gain[before][size] : 1.0;
-        if (crowd > 1 && crowd <= b->threads)
-            measure_crowd(b, crowd, whole, costs->gain[i], &costs->pace[i]);
+    for (uint32_t i = 1; i < FBY_COST_CROWDS; i++) {
+        const bool measured = 1u << i <= b->threads;
+        costs->pace[i] = measured ? ratio(&t->alone[SIZES - 1], &t->crowd[i], costs->pace[i])
+                                  : costs->pace[i - 1];
+        for (uint32_t size = 0; size < SIZES; size++)
+            costs->gain[i][size] =
+                measured ? ratio(&t->alone[size], &t->team[i][size], costs->gain[i][size])
+                         : costs->gain[i - 1][size];
+        costs->gain[i][SIZES] = costs->gain[i][SIZES - 1];
     }
+}
+
+static uint32_t count_guessed(const bench *b, const timings *t)
+{
+    uint32_t guessed = 0;
+    for (uint32_t i = 1; i < FBY_COST_CROWDS && 1u << i <= b->threads; i++) {
+        guessed += t->crowd[i].clean == 0;
+        for (uint32_t size = 0; size < SIZES; size++)
+            guessed += t->team[i][size].clean == 0;
+    }
+    return guessed;
 }
 
 /* The middle of some wake-ups of a thread that sleeps: the others do, after a pause. */
@@ -255,11 +346,16 @@ fby_status fby_calibrate(const fby_encoder *encoder, uint32_t threads, fby_costs
     fby_status status = start(&b);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (status == FBY_OK) {
-        double whole[SIZES];
-        fby_costs found = {.measured = true};
-        measure_alone(&b, &found, whole);
-        measure_crowds(&b, whole, &found);
+        timings t = {0};
+        fby_costs found;
+        measure(&b, &t);
+        fby_costs_guess(b.info.flops_per_token, b.info.flops_per_token_pair, &found);
+        found.measured = true;
+        take_alone(&b, &t, &found);
+        take_crowds(&b, &t, &found);
         found.wake_ns = measure_wake(&b);
+        found.guessed = count_guessed(&b, &t);
+        fby_costs_settle(&found);
         int failed = atomic_load_explicit(&b.failed, memory_order_relaxed);
         if (failed != (int)FBY_OK)
             status = fby_error((fby_status)failed, "a batch to calibrate with failed");

@@ -76,6 +76,21 @@ double fby_costs_pace(const fby_costs *costs, uint32_t at_work)
     return costs->pace[crowd] * (1 - c) + costs->pace[crowd + 1] * c;
 }
 
+void fby_costs_settle(fby_costs *costs)
+{
+    costs->pace[0] = 1.0;
+    for (int size = 0; size < FBY_COST_SIZES; size++)
+        costs->gain[0][size] = 1.0;
+    for (int crowd = 1; crowd < FBY_COST_CROWDS; crowd++) {
+        const double members = (double)(1u << crowd);
+        /* Twice as many at half the pace do as much. */
+        costs->pace[crowd] = fmin(fmax(costs->pace[crowd], costs->pace[crowd - 1] / 2), 1.0);
+        for (int size = 0; size < FBY_COST_SIZES; size++)
+            costs->gain[crowd][size] =
+                fmin(fmax(costs->gain[crowd][size], costs->gain[crowd - 1][size]), members);
+    }
+}
+
 static bool within(double x, double least, double most)
 {
     return x >= least && x <= most; /* false for NaN */

@@ -15,6 +15,7 @@ enum { FBY_COST_SIZES = 8, FBY_COST_SMALLEST = 4, FBY_COST_CROWDS = 8 };
 
 typedef struct fby_costs {
     bool measured;
+    uint32_t guessed; /* of what was measured, how much nothing but disturbed: guessed instead */
     double batch_ns[FBY_COST_SIZES]; /* by one worker alone, attention's pairs apart */
     double pair_ns;                  /* a pair (query, key) of a text */
     double wake_ns;                  /* from the call until a sleeping worker takes part */
@@ -34,6 +35,11 @@ double fby_costs_batch(const fby_costs *costs, uint32_t tokens, uint64_t pairs);
 double fby_costs_gain(const fby_costs *costs, uint32_t members, uint32_t tokens);
 
 double fby_costs_pace(const fby_costs *costs, uint32_t at_work);
+
+/* Makes sense of what was measured: a team gains no less than a smaller one, a crowd does no less
+ * in all than a smaller one, a single worker least; nobody gains more than there are members. So no
+ * plan expects more of fewer workers than of a crowd that a neighbour slowed down. */
+void fby_costs_settle(fby_costs *costs);
 
 /* Whether every number is finite, in its range and in a sensible order: what a file is held to. */
 bool fby_costs_valid(const fby_costs *costs);

@@ -29,7 +29,7 @@ static size_t print_numbers(char *text, const char *key, const double *x, int co
 size_t fby_costs_print(const fby_costs *costs, const char *cpu, uint32_t threads, char *text)
 {
     size_t used = (size_t)snprintf(
-        text, 512, "forebay-costs 2\ncpu %.128s\nprocessors %" PRIu32 "\n", cpu, threads);
+        text, 512, "forebay-costs 3\ncpu %.128s\nprocessors %" PRIu32 "\n", cpu, threads);
     used += print_numbers(text + used, "pair_ns", &costs->pair_ns, 1);
     used += print_numbers(text + used, "wake_ns", &costs->wake_ns, 1);
     used += print_numbers(text + used, "batch_ns", costs->batch_ns, FBY_COST_SIZES);
@@ -72,7 +72,7 @@ static bool read_numbers(const char **at, const char *key, double *x, int count)
 bool fby_costs_parse(const char *text, const char *cpu, uint32_t threads, fby_costs *out)
 {
     char head[512];
-    int size = snprintf(head, sizeof head, "forebay-costs 2\ncpu %.128s\nprocessors %" PRIu32 "\n",
+    int size = snprintf(head, sizeof head, "forebay-costs 3\ncpu %.128s\nprocessors %" PRIu32 "\n",
                         cpu, threads);
     if (strncmp(text, head, (size_t)size) != 0)
         return false;
@@ -89,6 +89,7 @@ bool fby_costs_parse(const char *text, const char *cpu, uint32_t threads, fby_co
     }
     if (!good || *at != '\0' || !fby_costs_valid(&costs))
         return false;
+    fby_costs_settle(&costs);
     *out = costs;
     return true;
 }

@@ -3,7 +3,7 @@
  * Measured costs, kept in the user's cache: a file of text a model, precision
  * and instruction set (their fingerprint) that says of which machine it is.
  *
- *     FINGERPRINT.costs:   forebay-costs 1
+ *     FINGERPRINT.costs:   forebay-costs 3
  *                          cpu NAME
  *                          processors N
  *                          pair_ns X | wake_ns X | batch_ns X … | pace X … | gain MEMBERS X …

@@ -11,9 +11,10 @@
  * is not worth waking anybody for, nor meeting. */
 static const double WORTH = 0.98;
 
-/* As many batches as this for each worker: then they even out by themselves, and the more workers
- * the better; no search. */
+/* As many batches as this for each worker: then they nearly even out by themselves, and the more
+ * workers the better, if together they do so much more than one; no search. */
 enum { PLENTY = 4, GROUPS_MAX = 256 };
+static const double PLENTY_GAIN = 1.1;
 
 uint32_t fby_plan_table_workers(uint32_t texts, uint32_t workers)
 {
@@ -173,8 +174,9 @@ void fby_plan_make(const fby_plan_input *input, const fby_costs *costs, fby_plan
     uint64_t tokens = 0;
     for (uint32_t i = 0; i < input->texts; i++)
         tokens += input->tokens[i];
-    const bool plenty = tokens >= (uint64_t)PLENTY * input->workers * input->budget;
     const uint32_t all = groups_most(input, input->workers);
+    const bool plenty = tokens >= (uint64_t)PLENTY * input->workers * input->budget &&
+                        all * fby_costs_pace(costs, all) >= PLENTY_GAIN;
     if (input->strategy == FBY_STRATEGY_TABLE)
         take(input, costs,
              (way){groups_most(input, fby_plan_table_workers(input->texts, input->workers)), 1},

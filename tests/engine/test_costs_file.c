@@ -3,6 +3,10 @@
 
 #include "test.h"
 
+#include "model/temporary.h"
+
+#include <locale.h>
+
 static fby_costs made(void)
 {
     fby_costs costs;
@@ -48,11 +52,57 @@ static void a_file_that_was_harmed_is_none_or_valid(void **state)
     }
 }
 
+/* The machine's own, or one that is made for the test; NULL where neither is to be had. */
+static const char *set_comma_locale(const char *dir)
+{
+    static const char *const names[] = {"de_DE.UTF-8", "fr_FR.UTF-8", "nl_NL.UTF-8", "ru_RU.UTF-8"};
+    const char *locale = NULL;
+    for (size_t i = 0; i < sizeof names / sizeof *names && locale == NULL; i++)
+        locale = setlocale(LC_ALL, names[i]);
+    if (locale != NULL)
+        return locale;
+    char command[512];
+    snprintf(command, sizeof command, "localedef -i de_DE -f UTF-8 %s/de_DE.UTF-8 >%s/log 2>&1",
+             dir, dir);
+    if (system(command) != 0)
+        return NULL;
+    setenv("LOCPATH", dir, 1);
+    return setlocale(LC_ALL, "de_DE.UTF-8");
+}
+
+static void a_locale_with_a_decimal_comma_changes_nothing(void **state)
+{
+    (void)state;
+    char plain[FBY_COSTS_TEXT], text[FBY_COSTS_TEXT], half[8];
+    char *dir = temporary_dir();
+    fby_costs costs = made(), found;
+    costs.pair_ns = 93.75;
+    fby_costs_print(&costs, "cpu", 2, plain);
+    if (set_comma_locale(dir) != NULL) {
+        snprintf(half, sizeof half, "%.1f", 0.5);
+        assert_string_equal(half, "0,5");
+        fby_costs_print(&costs, "cpu", 2, text);
+        assert_string_equal(text, plain);
+        assert_true(fby_costs_parse(plain, "cpu", 2, &found));
+        assert_true(found.pair_ns == 93.75);
+        assert_int_equal(fby_costs_store(dir, "0123", 2, &costs), FBY_OK);
+        assert_true(fby_costs_load(dir, "0123", 2, &found));
+        setlocale(LC_ALL, "C");
+        assert_true(fby_costs_load(dir, "0123", 2, &found));
+        assert_true(found.pair_ns == 93.75);
+    } else {
+        print_message("no locale with a decimal comma, and localedef makes none\n");
+    }
+    temporary_remove(dir);
+    free(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_printed_is_read_back),
         cmocka_unit_test(a_file_that_was_harmed_is_none_or_valid),
+        cmocka_unit_test(a_locale_with_a_decimal_comma_changes_nothing),
     };
     return cmocka_run_group_tests_name("costs_file", tests, NULL, NULL);
 }
