@@ -34,6 +34,7 @@
  *   G3 -> G4  what one producer learnt of the slots let go, for the others
  *   W1 -> W2  an event, for a thread about to sleep
  *   W3 -> W4  what was published before an alert, for those whose wait it ends
+ *   N1 -> N2  what was written before a nudge, for the member that it sends away
  */
 #ifndef FOREBAY_DISRUPTOR_H
 #define FOREBAY_DISRUPTOR_H
@@ -234,14 +235,23 @@ FBY_API uint32_t fby_consumer_wait(fby_consumer *consumer, uint64_t timeout_ns, 
  */
 FBY_API uint32_t fby_group_claim(fby_group *group, uint64_t budget, void *events, uint32_t max);
 
-/* The same, waiting as fby_consumer_wait() does. */
+/* The same, waiting as fby_consumer_wait() does; 0 for a nudge, too. */
 FBY_API uint32_t fby_group_wait(fby_group *group, uint64_t budget, void *events, uint32_t max,
                                 uint64_t timeout_ns);
+
+enum { FBY_GROUP_NUDGES_MAX = 64 };
+
+/* Has `count` calls of fby_group_wait() return 0 instead of waiting on, those that wait now or else
+ * the next that would: for members that have something else to look at. What the caller wrote
+ * before is seen by them. No more than FBY_GROUP_NUDGES_MAX stand over; one that finds so many is
+ * as one of these. Any thread. */
+FBY_API void fby_group_nudge(fby_group *group, uint32_t count);
 
 /* ---- ending ---- */
 
 /* All that wait return, now and from now on, when they find nothing to read. */
 FBY_API void fby_disruptor_alert(fby_disruptor *disruptor);
+FBY_API bool fby_disruptor_is_alerted(const fby_disruptor *disruptor);
 
 #ifdef __cplusplus
 }

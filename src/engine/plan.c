@@ -93,6 +93,34 @@ static void cut(const fby_plan_input *input, const fby_costs *costs, way w, fby_
     plan->ends[plan->batches++] = (uint16_t)input->texts;
 }
 
+/* A batch's time with `team` members, of whom all but the leader are to be woken. */
+static double team_ns(const fby_costs *costs, uint32_t tokens, uint64_t pairs, uint32_t team)
+{
+    /* The gain was measured with all members at work: their pace is in it. */
+    return fby_costs_batch(costs, tokens, pairs) / fby_costs_gain(costs, team, tokens) +
+           costs->wake_ns;
+}
+
+/* The next team to try: 1, 2, 4 … and `last`. */
+static uint32_t larger_team(uint32_t team, uint32_t last)
+{
+    return team < last ? fby_min_u32(2 * team, last) : team + 1;
+}
+
+uint32_t fby_plan_team(const fby_costs *costs, uint32_t tokens, uint64_t pairs, uint32_t workers)
+{
+    uint32_t best = 1;
+    double best_ns = fby_costs_batch(costs, tokens, pairs);
+    for (uint32_t team = 2; team <= workers; team = larger_team(team, workers)) {
+        double ns = team_ns(costs, tokens, pairs, team);
+        if (ns < best_ns * WORTH) {
+            best = team;
+            best_ns = ns;
+        }
+    }
+    return best;
+}
+
 /* When the last batch is done if each goes to the group that is free first. */
 static double expected_ns(const fby_plan_input *input, const fby_costs *costs, way w,
                           const fby_plan *plan)
@@ -112,12 +140,8 @@ static double expected_ns(const fby_plan_input *input, const fby_costs *costs, w
         for (uint32_t group = 1; group < groups; group++)
             if (free_at[group] < free_at[first])
                 first = group;
-        double ns = fby_costs_batch(costs, tokens, pairs);
-        if (w.team > 1) /* measured with all members at work: their pace is in it */
-            ns = ns / fby_costs_gain(costs, w.team, tokens) + costs->wake_ns;
-        else
-            ns /= pace;
-        free_at[first] += ns;
+        free_at[first] += w.team > 1 ? team_ns(costs, tokens, pairs, w.team)
+                                     : fby_costs_batch(costs, tokens, pairs) / pace;
         last = free_at[first] > last ? free_at[first] : last;
     }
     return last;
@@ -146,8 +170,7 @@ static void search(const fby_plan_input *input, const fby_costs *costs, fby_plan
     take(input, costs, best, plan);
     double best_ns = plan->ns;
     uint32_t last_team = input->parallelism == FBY_PARALLELISM_COARSE ? 1 : input->workers;
-    for (uint32_t team = 1; team <= last_team;
-         team = team < last_team ? fby_min_u32(2 * team, last_team) : team + 1)
+    for (uint32_t team = 1; team <= last_team; team = larger_team(team, last_team))
         for (uint32_t groups = groups_most(input, input->workers / team); groups > 0;
              groups = held ? 0 : groups / 2) {
             way w = {groups, team};

@@ -45,6 +45,9 @@ typedef struct fby_plan {
 /* No text: no batch. */
 void fby_plan_make(const fby_plan_input *input, const fby_costs *costs, fby_plan *plan);
 
+/* How many of `workers` one batch is best shared by: 1, 2, 4 … or all of them. */
+uint32_t fby_plan_team(const fby_costs *costs, uint32_t tokens, uint64_t pairs, uint32_t workers);
+
 /* 1–4 texts → 1; 5–16 → min(b, N/4); 17–32 → min(b, N/2); 33+ → min(b, N); each at least 1. */
 uint32_t fby_plan_table_workers(uint32_t texts, uint32_t workers);
 

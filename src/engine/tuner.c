@@ -44,7 +44,7 @@ void fby_tuner_set_costs(fby_tuner *tuner, const fby_costs *costs)
     pthread_mutex_unlock(&tuner->lock);
 }
 
-static fby_decision decision_of(fby_tuner *tuner)
+fby_decision fby_tuner_decision(fby_tuner *tuner)
 {
     pthread_mutex_lock(&tuner->lock);
     fby_decision decision = tuner->controller.decision;
@@ -52,9 +52,27 @@ static fby_decision decision_of(fby_tuner *tuner)
     return decision;
 }
 
+uint64_t fby_tuner_decisions(fby_tuner *tuner)
+{
+    pthread_mutex_lock(&tuner->lock);
+    uint64_t decisions = tuner->controller.decisions;
+    pthread_mutex_unlock(&tuner->lock);
+    return decisions;
+}
+
 bool fby_tuner_splits(fby_tuner *tuner)
 {
-    return tuner->options.strategy != FBY_STRATEGY_AUTO || decision_of(tuner).split;
+    return tuner->options.strategy != FBY_STRATEGY_AUTO || fby_tuner_decision(tuner).split;
+}
+
+uint32_t fby_tuner_team(fby_tuner *tuner, const fby_batch_seen *batch, uint32_t workers)
+{
+    const fby_parallelism parallelism = tuner->options.parallelism;
+    if (workers == 1 || parallelism == FBY_PARALLELISM_COARSE || !fby_tuner_splits(tuner))
+        return 1;
+    return parallelism == FBY_PARALLELISM_FINE
+               ? workers
+               : fby_plan_team(&tuner->controller.costs, batch->tokens, batch->pairs, workers);
 }
 
 uint64_t fby_tuner_patience_ns(const fby_tuner *tuner, const fby_batch_seen *batch)
@@ -97,7 +115,7 @@ void fby_tuner_plan(fby_tuner *tuner, const fby_request *request, size_t first, 
     uint32_t tokens[FBY_PLAN_TEXTS];
     const fby_tuner_options *options = &tuner->options;
     const bool tuned = options->strategy == FBY_STRATEGY_AUTO;
-    const fby_decision decision = decision_of(tuner);
+    const fby_decision decision = fby_tuner_decision(tuner);
     const uint32_t most =
         tuned ? fby_min_u32(request->threads, decision.workers) : request->threads;
     const uint64_t sum = estimate(tuner, request, first, texts, tokens);

@@ -55,12 +55,19 @@ void fby_tuner_plan(fby_tuner *tuner, const fby_request *request, size_t first, 
 /* Whether a batch that is planned for a team is still to have one. */
 bool fby_tuner_splits(fby_tuner *tuner);
 
+/* How many of `workers` are to share a batch that nobody has planned for. */
+uint32_t fby_tuner_team(fby_tuner *tuner, const fby_batch_seen *batch, uint32_t workers);
+
 /* How long a leader of such a batch waits for the members it has called: some wake-ups, and a
  * twentieth of what the batch takes alone: it gains more. At most 2 ms. */
 uint64_t fby_tuner_patience_ns(const fby_tuner *tuner, const fby_batch_seen *batch);
 
 /* A text had so many. */
 void fby_tuner_text(fby_tuner *tuner, size_t bytes, uint32_t tokens);
+
+/* The controller's, as it stands, and how often it has changed. */
+fby_decision fby_tuner_decision(fby_tuner *tuner);
+uint64_t fby_tuner_decisions(fby_tuner *tuner);
 
 void fby_tuner_batch(fby_tuner *tuner, const fby_batch_seen *seen, uint32_t texts);
 void fby_tuner_call(fby_tuner *tuner, uint64_t ns);

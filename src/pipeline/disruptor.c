@@ -26,6 +26,7 @@ struct fby_group {
     fby_disruptor *disruptor;
 
     alignas(64) uint64_t passed; /* all below are copied, at least; may lag */
+    uint32_t nudges;             /* members that are to return with nothing */
 };
 
 struct fby_disruptor_slow_ {
@@ -256,6 +257,32 @@ uint32_t fby_group_claim(fby_group *group, uint64_t budget, void *events, uint32
     return claim_shared(group, 0, budget, events, max);
 }
 
+void fby_group_nudge(fby_group *group, uint32_t count)
+{
+    fby_disruptor *disruptor = group->disruptor;
+    const struct fby_disruptor_slow_ *slow = disruptor->slow_;
+    uint32_t nudges = __atomic_load_n(&group->nudges, __ATOMIC_RELAXED), with;
+    do
+        with = count < FBY_GROUP_NUDGES_MAX - nudges ? nudges + count : FBY_GROUP_NUDGES_MAX;
+    /* N1, with N2: replaced also where it stays as it is. */
+    while (!__atomic_compare_exchange_n(&group->nudges, &nudges, with, true, __ATOMIC_RELEASE,
+                                        __ATOMIC_RELAXED));
+    bool others = slow->consumer_count > 0 || slow->group_count > 1;
+    if (disruptor->sleeps_)
+        fby_waiting_wake(&disruptor->sleepers_, &disruptor->epoch_, others ? UINT32_MAX : count);
+}
+
+static bool take_nudge(fby_group *group)
+{
+    uint32_t nudges = __atomic_load_n(&group->nudges, __ATOMIC_RELAXED);
+    while (nudges > 0)
+        /* N2, with N1. */
+        if (__atomic_compare_exchange_n(&group->nudges, &nudges, nudges - 1, true, __ATOMIC_ACQUIRE,
+                                        __ATOMIC_RELAXED))
+            return true;
+    return false;
+}
+
 uint32_t fby_group_wait(fby_group *group, uint64_t budget, void *events, uint32_t max,
                         uint64_t timeout_ns)
 {
@@ -268,8 +295,9 @@ uint32_t fby_group_wait(fby_group *group, uint64_t budget, void *events, uint32_
     __atomic_fetch_add(&group->waiting, 1, __ATOMIC_RELAXED);
     do
         count = claim_shared(group, 1, budget, events, max);
-    while (count == 0 && fby_waiting_more(&waiting, &disruptor->sleepers_, &disruptor->epoch_,
-                                          &disruptor->alerted_));
+    while (count == 0 && !take_nudge(group) &&
+           fby_waiting_more(&waiting, &disruptor->sleepers_, &disruptor->epoch_,
+                            &disruptor->alerted_));
     __atomic_fetch_sub(&group->waiting, 1, __ATOMIC_RELAXED);
     fby_waiting_end(&waiting, &disruptor->sleepers_);
     return count != 0 ? count : claim_shared(group, 0, budget, events, max);
@@ -280,6 +308,11 @@ void fby_disruptor_alert(fby_disruptor *disruptor)
     /* W3, with W4: what this thread has published. */
     __atomic_store_n(&disruptor->alerted_, 1, __ATOMIC_RELEASE);
     fby_waiting_wake(&disruptor->sleepers_, &disruptor->epoch_, UINT32_MAX);
+}
+
+bool fby_disruptor_is_alerted(const fby_disruptor *disruptor)
+{
+    return __atomic_load_n(&disruptor->alerted_, __ATOMIC_ACQUIRE) != 0; /* W4, with W3 */
 }
 
 /* ---- start and end ---- */

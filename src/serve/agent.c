@@ -12,7 +12,6 @@
 #include "base/clock.h"
 #include "base/scheduling.h"
 #include "serve/http.h"
-#include "serve/lanes.h"
 #include "serve/log.h"
 
 enum {
@@ -137,8 +136,6 @@ static void flush(fby_agent *agent)
 {
     const fby_exchange *stuck = NULL; /* since whom nothing was published */
     agent->held_up = false;
-    if (agent->owes_look)
-        agent->owes_look = !fby_lanes_look(agent->crew, agent->index);
     while (agent->publishing != NULL && agent->publishing != stuck) {
         fby_exchange *exchange = agent->publishing;
         uint32_t before = exchange->next_text;
@@ -275,7 +272,7 @@ static void loop(fby_agent *agent)
             again = fby_http_run(agent->http);
         flush(agent);
         uint64_t until_ns = fby_http_expire(agent->http, now_ns);
-        if (agent->held_up || agent->owes_look)
+        if (agent->held_up)
             until_ns = fby_min_u64(until_ns, now_ns + HELD_UP_NS);
         sockets = !at_end(agent) && wait_for_events(agent, again, until_ns);
     } while (!at_end(agent));

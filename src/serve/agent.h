@@ -59,7 +59,6 @@ struct fby_agent {
     uint64_t out_tokens[FBY_LANES]; /* published and not completed, the long lane apart */
     uint32_t out_events, out_long;
     bool held_up;       /* a lane had no slot, though there should be one: tried again soon */
-    bool owes_look;     /* likewise: fby_lanes_look() */
     uint64_t own_bytes; /* blocks of large requests and moved answers */
     uint32_t admitted;  /* exchanges not ready yet */
     fby_agent_metrics *metrics;

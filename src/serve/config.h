@@ -65,9 +65,12 @@ typedef struct fby_serve_config {
     uint32_t cors_count;
 
     /* how much */
-    uint64_t threads; /* workers; 0: the processors this process may use */
-    uint64_t agents;  /* 1 */
-    int wait;         /* fby_wait: adaptive or spin */
+    uint64_t threads;           /* workers; 0: as many as pay */
+    int parallelism;            /* fby_parallelism */
+    int goal;                   /* fby_goal */
+    uint64_t latency_target_ms; /* for 99 of 100 texts, queue included; 0: none */
+    uint64_t agents;            /* 1 */
+    int wait;                   /* fby_wait: adaptive or spin */
     uint64_t max_connections;
     uint64_t max_body_bytes;
     uint64_t max_texts;        /* of a request */

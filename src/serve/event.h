@@ -17,8 +17,7 @@ typedef struct fby_exchange fby_exchange;
 typedef enum fby_event_kind {
     FBY_EVENT_EMBED = 0, /* ids to one vector */
     FBY_EVENT_ROWS,      /* ids to a vector a token */
-    FBY_EVENT_TOKENIZE,  /* texts to ids */
-    FBY_EVENT_LOOK       /* there is something in another lane */
+    FBY_EVENT_TOKENIZE   /* texts to ids */
 } fby_event_kind;
 
 typedef enum fby_lane {

@@ -65,8 +65,6 @@ static bool publish_event(fby_agent *agent, fby_event *event)
     else
         agent->out_tokens[event->lane] += event->tokens;
     event->exchange->under_way++;
-    if (event->lane != FBY_LANE_MAIN)
-        agent->owes_look |= !fby_lanes_look(agent->crew, agent->index);
     return true;
 }
 

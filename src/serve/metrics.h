@@ -16,6 +16,7 @@
 #include "forebay/heap_pool.h"
 #include "serve/api.h"
 #include "serve/config.h"
+#include "serve/teams.h"
 
 typedef _Atomic uint64_t fby_counter;
 
@@ -73,7 +74,8 @@ typedef struct fby_worker_metrics {
     fby_counter batches, texts, tokens, cancelled_texts, failures;
     fby_counter busy_ns;
     fby_size_histogram batch_texts, batch_tokens;
-    fby_counter busy; /* gauge: 1 while it computes */
+    fby_counter busy;                 /* gauge: 1 while it computes */
+    fby_counter team_batches, helped; /* batches it led a team at; parts of another's */
 } __attribute__((aligned(64))) fby_worker_metrics;
 
 typedef struct fby_metrics {
@@ -84,6 +86,7 @@ typedef struct fby_metrics {
     uint32_t agent_count;
     const fby_worker_metrics *workers;
     uint32_t worker_count;
+    fby_teams *teams;         /* what their tuners decide; NULL: none yet */
     fby_heap_pool *heap_pool; /* its statistics; NULL: none yet */
     uint64_t started_ns;      /* monotonic */
 } fby_metrics;

@@ -64,6 +64,10 @@ static const struct series worker_series[] = {
     {"forebay_worker_tokens_total", "counter", "Tokens of those", WORKER(tokens)},
     {"forebay_worker_failures_total", "counter", "Texts that a worker could not embed",
      WORKER(failures)},
+    {"forebay_worker_team_batches_total", "counter", "Batches that a worker shared with a team",
+     WORKER(team_batches)},
+    {"forebay_worker_helped_total", "counter", "Batches of another worker that it had a part in",
+     WORKER(helped)},
     {"forebay_worker_busy", "gauge", "1 while a worker computes", WORKER(busy)},
 };
 
@@ -137,6 +141,46 @@ static void put_workers(const fby_metrics *metrics, fby_metrics_out *out)
     put_number(out, "forebay_cancelled_texts_total", "counter",
                "Texts dropped before a worker began, their client gone or too late",
                FBY_AGENTS(metrics, cancelled_texts) + FBY_WORKERS(metrics, cancelled_texts));
+}
+
+/* What each model's controller has decided. */
+static void put_controllers(const fby_metrics *metrics, fby_metrics_out *out)
+{
+    enum { WORKERS, TOKENS, SPLITS, DECISIONS, SERIES };
+    static const struct {
+        const char *name, *type, *help;
+    } series[SERIES] = {
+        [WORKERS] = {"forebay_controller_workers", "gauge", "Workers that may work at once"},
+        [TOKENS] = {"forebay_controller_batch_tokens", "gauge", "Tokens of a batch, at most"},
+        [SPLITS] = {"forebay_controller_splits", "gauge", "1 while idle workers may share a batch"},
+        [DECISIONS] = {"forebay_controller_decisions_total", "counter",
+                       "Times that one of these was changed"},
+    };
+    char name[FBY_METRICS_QUOTED];
+
+    for (int i = 0; i < SERIES; i++) {
+        fby_metrics_head(out, series[i].name, series[i].type, series[i].help);
+        for (uint32_t model = 0; metrics->teams != NULL && model < metrics->teams->models;
+             model++) {
+            fby_tuner *tuner = &metrics->teams->tuners[model];
+            const fby_decision decision = fby_tuner_decision(tuner);
+            const uint64_t values[SERIES] = {
+                [WORKERS] = decision.workers,
+                [TOKENS] = decision.tokens,
+                [SPLITS] = decision.split && metrics->teams->workers > 1 &&
+                           tuner->options.parallelism != FBY_PARALLELISM_COARSE,
+                [DECISIONS] = fby_tuner_decisions(tuner),
+            };
+            fby_metrics_line(out, "%s{model=\"%s\"} %" PRIu64 "\n", series[i].name,
+                             fby_metrics_label(metrics->api->served[model].name, name), values[i]);
+        }
+    }
+    const uint64_t shared = FBY_WORKERS(metrics, team_batches);
+    fby_metrics_head(out, "forebay_batches_total", "counter",
+                     "Batches by mode: coarse by one worker, fine by a team");
+    fby_metrics_line(out, "forebay_batches_total{mode=\"coarse\"} %" PRIu64 "\n",
+                     FBY_WORKERS(metrics, batches) - shared);
+    fby_metrics_line(out, "forebay_batches_total{mode=\"fine\"} %" PRIu64 "\n", shared);
 }
 
 static void put_requests(const fby_metrics *metrics, fby_metrics_out *out)
@@ -265,6 +309,7 @@ size_t fby_metrics_text(const fby_metrics *metrics, char *text, size_t size)
     put_requests(metrics, &out);
     put_agents(metrics, &out);
     put_workers(metrics, &out);
+    put_controllers(metrics, &out);
     put_histograms(metrics, &out);
     put_process(metrics, &out);
     put_heap_pool(metrics, &out);

@@ -59,8 +59,8 @@ fby_serve_plan fby_serve_plan_make(const fby_serve_config *config, const fby_ser
         /* One batch a worker is computed while the next one waits. */
         .ahead_tokens = fby_max_size(2 * batch * workers / agents, 1),
         .max_queued = config->max_queued_tokens / agents,
-        /* Half of the lanes' slots: copies that lag and LOOKs have the others. config_finish.c sees
-         * to it that there is one for each agent. */
+        /* Half of the lanes' slots: copies that lag have the others. config_finish.c sees to it
+         * that there is one for each agent. */
         .max_events = power_below(config->ring_slots / 2 / agents),
         .max_long = (uint32_t)fby_max_size(LONG_SLOTS / agents, 1),
     };

@@ -13,6 +13,8 @@
 
 #include "base/cgroup.h"
 #include "base/clock.h"
+#include "engine/costs_file.h"
+#include "engine/topology.h"
 #include "serve/admin.h"
 #include "serve/agent.h"
 #include "serve/listen.h"
@@ -30,6 +32,7 @@ struct server {
     fby_serve_plan plan;
     fby_heap_pool *heap_pool;
     fby_crew crew;
+    fby_costs *costs;     /* (served_count) */
     fby_inbox *inboxes;   /* (agents) */
     fby_agent *agents;    /* (agent_count) */
     uint32_t agent_count; /* initialised */
@@ -103,9 +106,19 @@ static fby_status open_models(struct server *server)
     return FBY_OK;
 }
 
+/* One worker a core, as far as the quota goes. */
+static uint32_t workers_that_pay(void)
+{
+    fby_topology topology;
+    fby_placement placement;
+    fby_topology_read(&topology);
+    fby_placement_make(&topology, 0, 0, 0, &placement);
+    return placement.workers > 0 ? placement.workers : fby_cpu_count();
+}
+
 static void make_plan(struct server *server)
 {
-    const fby_serve_machine machine = {fby_cpu_count(), fby_memory_bytes()};
+    const fby_serve_machine machine = {workers_that_pay(), fby_memory_bytes()};
     uint32_t dim = 1;
     for (uint32_t i = 0; i < server->api.served_count; i++)
         if (server->served[i].info.dim > dim)
@@ -218,18 +231,45 @@ static void set_state(struct server *server, fby_server_state state)
 
 /* ---- start ---- */
 
+/* What batches of each model cost: as `forebay tune` has measured, or guessed. */
+static fby_status know_costs(struct server *server)
+{
+    const fby_serve_config *config = server->config;
+    server->costs = calloc(server->api.served_count, sizeof *server->costs);
+    if (server->costs == NULL)
+        return fby_error(FBY_ENOMEM, "no memory for models");
+    for (uint32_t i = 0; i < server->api.served_count; i++) {
+        const fby_encoder_info *info = &server->served[i].info;
+        if (!fby_costs_load(config->cache_dir, info->fingerprint, server->plan.workers,
+                            &server->costs[i]))
+            fby_costs_guess(info->flops_per_token, info->flops_per_token_pair, &server->costs[i]);
+    }
+    return FBY_OK;
+}
+
 /* What the crew is started with, before there is anybody. */
 static fby_status describe_crew(struct server *server)
 {
     const fby_serve_config *config = server->config;
     fby_isa isa;
     fby_status status = fby_isa_select(&isa);
+    if (status == FBY_OK)
+        status = know_costs(server);
     if (status != FBY_OK)
         return status;
     server->crew = (fby_crew){
         .served = server->served,
         .served_count = server->api.served_count,
         .kernels = fby_kernels_for(isa),
+        .costs = server->costs,
+        .tuner =
+            {
+                .strategy = FBY_STRATEGY_AUTO,
+                .parallelism = (fby_parallelism)config->parallelism,
+                .limits = {.workers_held = config->threads != 0,
+                           .goal = (fby_goal)config->goal,
+                           .target_ns = config->latency_target_ms * 1000000},
+            },
         .threads = server->plan.workers,
         .batch_tokens = (uint32_t)server->plan.batch_tokens,
         .lane_slots = (uint32_t)config->ring_slots,
@@ -350,6 +390,7 @@ static fby_status start(struct server *server)
         .agent_count = server->agent_count,
         .workers = server->crew.metrics,
         .worker_count = server->crew.threads,
+        .teams = &server->crew.teams,
         .heap_pool = server->heap_pool,
         .started_ns = fby_now_ns(),
     };
@@ -420,6 +461,7 @@ static void stop(struct server *server)
     for (uint32_t i = 0; i < server->api.served_count; i++)
         fby_encoder_close((fby_encoder *)(uintptr_t)server->served[i].encoder);
     free(server->served);
+    free(server->costs);
     free(server->agents);
     free(server->agent_metrics);
     free(server->inboxes);

@@ -8,7 +8,6 @@
 #include "base/bits.h"
 #include "base/clock.h"
 #include "serve/exchange.h"
-#include "serve/lanes.h"
 
 enum {
     SLOT = 64,
@@ -30,6 +29,8 @@ struct fby_worker {
     float *warm;              /* the largest dim */
     void *scratch;
     fby_heap_block memory; /* all of the above */
+
+    fby_gathering gathering; /* of a team that it leads */
 };
 
 static const fby_event *event_at(const fby_worker *worker, uint32_t i)
@@ -113,10 +114,12 @@ static bool dropped(const fby_event *event)
     return atomic_load_explicit(&event->exchange->cancelled, memory_order_relaxed);
 }
 
-static void count(fby_worker_metrics *metrics, uint32_t texts, uint32_t tokens, fby_status status)
+static void count(fby_worker_metrics *metrics, uint32_t texts, uint32_t tokens, uint32_t members,
+                  fby_status status)
 {
     bool cancelled = status == FBY_ECANCELED;
     fby_counter_add(&metrics->batches, 1);
+    fby_counter_add(&metrics->team_batches, members > 1);
     fby_counter_add(&metrics->texts, texts);
     fby_counter_add(&metrics->tokens, tokens);
     fby_counter_add(&metrics->cancelled_texts, cancelled ? texts : 0);
@@ -131,7 +134,7 @@ static void run_rows(fby_worker *worker, const fby_event *event, uint64_t claime
     fby_status status =
         fby_encoder_run_rows(crew->served[event->served].encoder, event->ids, event->tokens,
                              worker->scratch, event->out, &event->exchange->cancelled);
-    count(worker->metrics, 1, event->tokens, status);
+    count(worker->metrics, 1, event->tokens, 1, status);
     complete(crew, event, status, claimed_ns, fby_now_ns());
 }
 
@@ -157,14 +160,26 @@ static void run_batch(fby_worker *worker, uint32_t chosen, uint64_t claimed_ns)
         worker->starts[i + 1] = worker->starts[i] + event->tokens;
         worker->vectors[i] = event->out;
     }
-    /* Between layers a batch of several texts stops for none of them. */
-    fby_status status = fby_encoder_run(
-        encoder, worker->ids, worker->starts, chosen, worker->scratch, worker->vectors,
-        chosen == 1 ? &worker->chosen[0]->exchange->cancelled : NULL);
+    const fby_event *first = worker->chosen[0];
+    const fby_batch batch = {encoder, worker->ids, worker->starts, chosen, worker->scratch};
+    const fby_team_run run = {
+        .model = first->served,
+        .tokens = worker->starts[chosen],
+        .alone = first->lane == FBY_LANE_LONG,
+        .vectors = worker->vectors,
+        /* Between layers a batch of several texts stops for none of them. */
+        .cancel = chosen == 1 ? &first->exchange->cancelled : NULL,
+    };
+    uint32_t members = 1;
+    fby_status status = fby_teams_run(&crew->teams, &worker->gathering, &batch, &run, &members);
     uint64_t done_ns = fby_now_ns();
-    count(worker->metrics, chosen, worker->starts[chosen], status);
-    for (uint32_t i = 0; i < chosen; i++)
-        complete(crew, worker->chosen[i], status, claimed_ns, done_ns);
+    count(worker->metrics, chosen, run.tokens, members, status);
+    for (uint32_t i = 0; i < chosen; i++) {
+        const fby_event *event = worker->chosen[i];
+        if (event->lane == FBY_LANE_MAIN)
+            fby_teams_answered(&crew->teams, event->served, done_ns - event->published_ns);
+        complete(crew, event, status, claimed_ns, done_ns);
+    }
 }
 
 /* Texts of model `served` among the claimed `count`, one batch. */
@@ -196,13 +211,26 @@ static void tell_agents(fby_worker *worker, fby_event_kind kind, uint32_t count)
         fby_bell_ring(worker->crew->inboxes[__builtin_ctzll(agents)].bell);
 }
 
-/* All but the LOOK events among the claimed `count`. */
+/* ---- what was claimed ---- */
+
+static void begin_work(fby_worker *worker)
+{
+    fby_counter_add(&worker->metrics->busy, 1);
+}
+
+static void end_work(fby_worker *worker, uint64_t began_ns)
+{
+    fby_counter_add(&worker->metrics->busy_ns, fby_now_ns() - began_ns);
+    fby_counter_add(&worker->metrics->busy, (uint64_t)-1);
+}
+
+/* The first `count` events: batches by model, then what is computed one by one. */
 static void run_claimed(fby_worker *worker, uint32_t count)
 {
     fby_crew *crew = worker->crew;
     uint64_t claimed_ns = fby_now_ns();
 
-    fby_counter_add(&worker->metrics->busy, 1);
+    begin_work(worker);
     for (uint32_t i = 0; i < crew->served_count; i++)
         run_model(worker, i, count, claimed_ns);
     tell_agents(worker, FBY_EVENT_EMBED, count);
@@ -215,17 +243,38 @@ static void run_claimed(fby_worker *worker, uint32_t count)
     }
     tell_agents(worker, FBY_EVENT_ROWS, count);
     tell_agents(worker, FBY_EVENT_TOKENIZE, count);
-    fby_counter_add(&worker->metrics->busy_ns, fby_now_ns() - claimed_ns);
-    fby_counter_add(&worker->metrics->busy, (uint64_t)-1);
+    end_work(worker, claimed_ns);
+}
+
+/* A part of another's batch, if one wants members. */
+static bool help(fby_worker *worker)
+{
+    fby_teams *teams = &worker->crew->teams;
+    fby_seat seat;
+    if (!fby_teams_join(teams, &seat))
+        return false;
+    uint64_t began_ns = fby_now_ns();
+    begin_work(worker);
+    fby_teams_help(teams, &seat, worker->scratch);
+    fby_counter_add(&worker->metrics->helped, 1);
+    end_work(worker, began_ns);
+    return true;
 }
 
 /* ---- lanes ---- */
+
+/* How many may be at long texts. */
+static uint32_t long_most(const fby_crew *crew)
+{
+    uint32_t allowed = fby_teams_allowed(&crew->teams);
+    return allowed > 1 ? allowed - 1 : 1;
+}
 
 static bool become_long(fby_crew *crew)
 {
     uint32_t running = atomic_load_explicit(&crew->long_running, memory_order_relaxed);
     for (;;) {
-        bool room = running < crew->long_workers;
+        bool room = running < long_most(crew);
         /* L1, with L2 and L1 of others: where there is no room the same number is put back, so that
          * who gives the role up later knows of the text that brought this worker here. */
         if (atomic_compare_exchange_weak_explicit(&crew->long_running, &running, running + room,
@@ -251,7 +300,7 @@ static uint64_t share_of_main(const fby_crew *crew)
     int64_t waiting = atomic_load_explicit(&crew->waiting_tokens, memory_order_relaxed);
     uint64_t share = waiting > 0 ? ((uint64_t)waiting + crew->threads - 1) / crew->threads : 0;
     share = fby_max_size(share, SHARE_MIN);
-    return fby_min_size(share, crew->batch_tokens);
+    return fby_min_size(share, fby_teams_tokens(&crew->teams));
 }
 
 static uint64_t tokens_of(const fby_worker *worker, uint32_t count)
@@ -260,14 +309,6 @@ static uint64_t tokens_of(const fby_worker *worker, uint32_t count)
     for (uint32_t i = 0; i < count; i++)
         tokens += event_at(worker, i)->tokens;
     return tokens;
-}
-
-static uint32_t looks_of(const fby_worker *worker, uint32_t count)
-{
-    uint32_t looks = 0;
-    for (uint32_t i = 0; i < count; i++)
-        looks += event_at(worker, i)->kind == FBY_EVENT_LOOK;
-    return looks;
 }
 
 /* What was claimed from the main lane, and after a sleep the rest of this worker's share. */
@@ -280,7 +321,6 @@ static void run_main(fby_worker *worker, uint32_t count)
                                  worker->events + (size_t)count * SLOT, BATCH_EVENTS - count);
     atomic_fetch_sub_explicit(&crew->waiting_tokens, (int64_t)tokens_of(worker, count),
                               memory_order_relaxed);
-    fby_lanes_looked(crew, looks_of(worker, count));
     run_claimed(worker, count);
 }
 
@@ -296,10 +336,22 @@ static bool serve_main(fby_worker *worker)
  * the weights nearly as seldom. */
 static bool serve_bulk(fby_worker *worker)
 {
-    uint32_t count = claim(worker, FBY_LANE_BULK, worker->crew->batch_tokens / 2);
+    const fby_teams *teams = &worker->crew->teams;
+    uint32_t count = claim(worker, FBY_LANE_BULK, fby_teams_tokens(teams) / 2);
     if (count > 0)
         run_claimed(worker, count);
     return count > 0;
+}
+
+/* A long worker has done a text: whether it stays one. */
+static bool stays_long(fby_worker *worker)
+{
+    fby_crew *crew = worker->crew;
+    if (fby_teams_allowed(&crew->teams) == 1) {
+        serve_main(worker);
+        serve_bulk(worker);
+    }
+    return atomic_load_explicit(&crew->long_running, memory_order_relaxed) <= long_most(crew);
 }
 
 /* See worker.h. The events of the main lane that brought this worker here have been run. */
@@ -308,13 +360,11 @@ static void serve_long(fby_worker *worker)
     fby_crew *crew = worker->crew;
 
     while (long_waits(crew) && become_long(crew)) {
-        while (fby_group_claim(crew->groups[FBY_LANE_LONG], 1, worker->events, 1) == 1) {
+        bool stays = true;
+        while (stays && fby_group_claim(crew->groups[FBY_LANE_LONG], 1, worker->events, 1) == 1) {
             atomic_fetch_sub_explicit(&crew->long_waiting, 1, memory_order_relaxed);
             run_claimed(worker, 1);
-            if (crew->threads == 1) {
-                serve_main(worker);
-                serve_bulk(worker);
-            }
+            stays = stays_long(worker);
         }
         /* L2, with L1. */
         atomic_fetch_sub_explicit(&crew->long_running, 1, memory_order_acq_rel);
@@ -345,24 +395,38 @@ static void warm(fby_worker *worker)
     atomic_fetch_add_explicit(&crew->warm, 1, memory_order_relaxed);
 }
 
+/* Until there is something in the main lane or to look at elsewhere; false at the end. */
+static bool wait_for_work(fby_worker *worker)
+{
+    fby_crew *crew = worker->crew;
+
+    fby_teams_idle(&crew->teams, true);
+    uint32_t count = fby_group_wait(crew->groups[FBY_LANE_MAIN], SHARE_MIN, worker->events,
+                                    BATCH_EVENTS, UINT64_MAX);
+    fby_teams_idle(&crew->teams, false);
+    if (count > 0)
+        run_main(worker, count);
+    return count > 0 || !fby_disruptor_is_alerted(crew->lanes[FBY_LANE_MAIN]);
+}
+
 static void *work(void *arg)
 {
     fby_worker *worker = arg;
     fby_crew *crew = worker->crew;
+    const uint32_t index = (uint32_t)(worker - crew->workers);
 
     warm(worker);
-    for (;;) {
+    for (bool more = true; more;) {
         bool worked = serve_main(worker);
         worked |= serve_bulk(worker);
         serve_long(worker);
-        if (worked)
-            continue;
-        uint32_t count = fby_group_wait(crew->groups[FBY_LANE_MAIN], SHARE_MIN, worker->events,
-                                        BATCH_EVENTS, UINT64_MAX);
-        if (count == 0)
-            return NULL; /* alerted */
-        run_main(worker, count);
+        worked |= help(worker);
+        if (index >= fby_teams_allowed(&crew->teams))
+            fby_teams_park(&crew->teams, index);
+        else if (!worked)
+            more = wait_for_work(worker);
     }
+    return NULL;
 }
 
 /* ---- start and end ---- */
@@ -384,6 +448,7 @@ static fby_status start_worker(fby_crew *crew, fby_worker *worker, fby_worker_me
     worker->crew = crew;
     worker->metrics = metrics;
     worker->budget = budget_of(crew);
+    fby_gather_init(&worker->gathering);
     fby_heap_place place;
     fby_status status = fby_heap_acquire(crew->heap_pool, lay_out(worker, NULL), FBY_HEAP_ALIGN_MAX,
                                          "worker", &worker->memory, &place);
@@ -400,22 +465,25 @@ static fby_status start_worker(fby_crew *crew, fby_worker *worker, fby_worker_me
 
 fby_status fby_crew_start(fby_crew *crew)
 {
-    crew->long_workers = crew->threads > 1 ? crew->threads - 1 : 1;
     atomic_init(&crew->long_running, 0);
     atomic_init(&crew->long_waiting, 0);
     atomic_init(&crew->waiting_tokens, 0);
-    atomic_init(&crew->looks, 0);
     atomic_init(&crew->warm, 0);
-    crew->workers = calloc(crew->threads, sizeof *crew->workers);
+    crew->workers = aligned_alloc(FBY_CACHELINE, crew->threads * sizeof *crew->workers);
     crew->metrics = aligned_alloc(FBY_CACHELINE, crew->threads * sizeof *crew->metrics);
     if (crew->workers == NULL || crew->metrics == NULL)
         return fby_error(FBY_ENOMEM, "no memory for %u workers", crew->threads);
+    memset(crew->workers, 0, crew->threads * sizeof *crew->workers);
     memset(crew->metrics, 0, crew->threads * sizeof *crew->metrics);
 
     const uint32_t slots[FBY_LANES] = {crew->lane_slots, crew->lane_slots, crew->long_slots};
     fby_status status = FBY_OK;
     for (int i = 0; status == FBY_OK && i < FBY_LANES; i++)
         status = make_lane(crew, slots[i], &crew->lanes[i], &crew->groups[i]);
+    if (status == FBY_OK)
+        status = fby_teams_init(&crew->teams, &crew->tuner, crew->costs, crew->served_count,
+                                crew->threads, crew->batch_tokens);
+    crew->teams.waiting = crew->groups[FBY_LANE_MAIN];
     for (; status == FBY_OK && crew->started < crew->threads; crew->started += status == FBY_OK)
         status = start_worker(crew, &crew->workers[crew->started], &crew->metrics[crew->started]);
     return status;
@@ -425,6 +493,8 @@ void fby_crew_stop(fby_crew *crew)
 {
     if (crew->lanes[FBY_LANE_MAIN] != NULL)
         fby_disruptor_alert(crew->lanes[FBY_LANE_MAIN]);
+    if (crew->started > 0)
+        fby_teams_end(&crew->teams);
     for (uint32_t i = 0; i < crew->started; i++) {
         pthread_join(crew->workers[i].thread, NULL);
         fby_heap_release(crew->heap_pool, crew->workers[i].memory);
@@ -433,6 +503,7 @@ void fby_crew_stop(fby_crew *crew)
         fby_disruptor_destroy(crew->lanes[i]);
         crew->lanes[i] = NULL;
     }
+    fby_teams_destroy(&crew->teams);
     free(crew->workers);
     free(crew->metrics);
     crew->workers = NULL;

@@ -5,6 +5,7 @@
  *     main lane  ──claim by token budget──► worker ──► vectors, where each event says
  *     bulk lane  ──half a batch, in turn──►   │
  *     long lane  ──one text at a time─────►   └──► a completion an event, to its agent; a bell
+ *     a team that wants members ──────────► worker, for one batch of another's
  *
  * A worker claims its share of what waits in the main lane, then half a batch from the
  * bulk lane, in turn: a single text waits for the batch that runs, never for the
@@ -12,12 +13,15 @@
  * it does in the main lane, it looks at the bulk lane; an agent that puts texts
  * there sees to it that somebody looks (lanes.h).
  *
- * Texts above `long_tokens` stand in a lane of their own; at most `long_workers`
- * workers are at it, so that short texts always find one of the others (if there
- * are others; an only one serves the main lane between two long texts). An agent that
+ * How many tokens a batch has, how many workers work, and whether those who have
+ * nothing to do help with a batch is decided while they run (teams.h).
+ *
+ * Texts above `long_tokens` stand in a lane of their own; of the workers that may work all but one
+ * may be at it, so that short texts always find one (an only one serves the main
+ * lane between two long texts). An agent that
  * puts a text there has somebody look as well. Whoever comes becomes a long worker if there is
- * room for one, and stays it until the lane is empty; it then gives the role up
- * and looks once more, for a text whose event was ignored meanwhile: who ignores
+ * room for one, and stays it until the lane is empty or fewer may work; it then gives the role up
+ * and looks once more, for a text whose nudge was ignored meanwhile: who ignores
  * one and who gives up both replace `long_running`, so the second of the two
  * knows what the first knew. tests/spin/lanes.pml is this as a model.
  *
@@ -35,6 +39,7 @@
 #include "serve/bell.h"
 #include "serve/event.h"
 #include "serve/metrics.h"
+#include "serve/teams.h"
 
 typedef struct fby_inbox { /* an agent's, where workers tell what is done */
     fby_disruptor *completions;
@@ -48,8 +53,10 @@ typedef struct fby_crew {
     const fby_served *served; /* (served_count) */
     uint32_t served_count;
     const fby_kernels *kernels;
+    const fby_costs *costs;  /* (served_count) what batches of each cost */
+    fby_tuner_options tuner; /* as fby_teams_init() takes them */
     uint32_t threads;
-    uint32_t batch_tokens; /* claimed at once */
+    uint32_t batch_tokens; /* claimed at once, at most */
     uint32_t lane_slots;   /* events in the main lane, a power of two */
     uint32_t long_slots;   /* in the long one */
     bool many_agents;
@@ -59,12 +66,11 @@ typedef struct fby_crew {
 
     /* The lanes; agents publish. */
     fby_disruptor *lanes[FBY_LANES];
+    fby_group *groups[FBY_LANES];
     _Alignas(FBY_CACHELINE) _Atomic int64_t waiting_tokens; /* in the main lane */
-    _Atomic uint32_t looks;                                 /* LOOKs in the main lane: lanes.h */
-    uint32_t long_workers;
 
     /* The workers' own. */
-    fby_group *groups[FBY_LANES];
+    fby_teams teams;
     _Alignas(FBY_CACHELINE) _Atomic uint32_t long_running;
     _Atomic int32_t long_waiting; /* texts in the long lane; below 0 between a text and its count */
     _Atomic uint32_t warm;        /* workers that have run a first batch; read by any thread */

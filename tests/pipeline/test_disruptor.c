@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "forebay/disruptor.h"
+#include "base/clock.h"
 #include "test.h"
 
 #include <pthread.h>
@@ -221,6 +222,77 @@ static void a_wait_ends_with_its_time_or_an_alert(void **state)
         assert_int_equal(fby_consumer_wait(consumer, UINT64_MAX, &first), 1);
         assert_int_equal(fby_group_wait(group, 1, taken, 4, UINT64_MAX), 1);
         fby_disruptor_destroy(disruptor);
+    }
+}
+
+static void nudged_waits_return_without_events(void **state)
+{
+    (void)state;
+    for (int wait = FBY_WAIT_ADAPTIVE; wait <= FBY_WAIT_SLEEP; wait++) {
+        fby_disruptor *disruptor = created(4, FBY_DISRUPTOR_SINGLE, (fby_wait)wait);
+        fby_group *group;
+        event taken[4];
+        fby_disruptor_add_group(disruptor, &group);
+        fby_group_nudge(group, 2);
+        publish_one(disruptor, 7);
+        assert_int_equal(fby_group_wait(group, 1, taken, 4, UINT64_MAX), 1); /* events first */
+        assert_int_equal(fby_group_wait(group, 1, taken, 4, UINT64_MAX), 0);
+        assert_int_equal(fby_group_wait(group, 1, taken, 4, UINT64_MAX), 0);
+        assert_false(fby_disruptor_is_alerted(disruptor));
+
+        fby_group_nudge(group, UINT32_MAX);
+        fby_group_nudge(group, 1);
+        for (int i = 0; i < FBY_GROUP_NUDGES_MAX; i++)
+            assert_int_equal(fby_group_wait(group, 1, taken, 4, UINT64_MAX), 0);
+        uint64_t began_ns = fby_now_ns();
+        assert_int_equal(fby_group_wait(group, 1, taken, 4, 1000000), 0);
+        assert_true(fby_now_ns() - began_ns >= 1000000); /* none was left */
+        fby_disruptor_destroy(disruptor);
+    }
+}
+
+/* A word that is written before a nudge, and how often a nudge was answered. */
+typedef struct nudged {
+    fby_disruptor *disruptor;
+    fby_group *group;
+    uint64_t written; /* plain: what a nudge has to make visible */
+    _Atomic uint64_t answered;
+    bool failed;
+} nudged;
+
+static void *answer_nudges(void *arg)
+{
+    nudged *n = arg;
+    event taken[4];
+    uint64_t last = 0;
+    while (fby_group_wait(n->group, 1, taken, 4, UINT64_MAX) == 0 &&
+           !fby_disruptor_is_alerted(n->disruptor)) {
+        n->failed |= n->written != last + 1;
+        last = n->written;
+        atomic_fetch_add(&n->answered, 1);
+    }
+    return NULL;
+}
+
+static void a_nudge_wakes_and_shows_what_was_written_before(void **state)
+{
+    (void)state;
+    enum { NUDGES = 2000 };
+    for (int wait = FBY_WAIT_ADAPTIVE; wait <= FBY_WAIT_SLEEP; wait++) {
+        nudged n = {.disruptor = created(4, FBY_DISRUPTOR_SINGLE, (fby_wait)wait)};
+        pthread_t thread;
+        fby_disruptor_add_group(n.disruptor, &n.group);
+        assert_int_equal(pthread_create(&thread, NULL, answer_nudges, &n), 0);
+        for (uint64_t i = 1; i <= NUDGES; i++) {
+            n.written = i;
+            fby_group_nudge(n.group, 1);
+            while (atomic_load(&n.answered) != i) /* one that is lost: the test never ends */
+                sched_yield();
+        }
+        fby_disruptor_alert(n.disruptor);
+        pthread_join(thread, NULL);
+        assert_false(n.failed);
+        fby_disruptor_destroy(n.disruptor);
     }
 }
 
@@ -462,6 +534,8 @@ int main(void)
         cmocka_unit_test(a_member_takes_what_its_budget_allows_and_the_slots_are_free),
         cmocka_unit_test(readers_come_before_the_first_event_and_not_without_end),
         cmocka_unit_test(a_wait_ends_with_its_time_or_an_alert),
+        cmocka_unit_test(nudged_waits_return_without_events),
+        cmocka_unit_test(a_nudge_wakes_and_shows_what_was_written_before),
         cmocka_unit_test(matches_its_model),
         cmocka_unit_test(threads_lose_and_repeat_nothing_with_one_producer),
         cmocka_unit_test(threads_lose_and_repeat_nothing_with_several_producers),

@@ -79,18 +79,21 @@ static int connect_to_server(void)
 
 static int exit_code = -1;
 
-static void start(uint64_t long_tokens, uint64_t agents)
+static void start_with(uint64_t long_tokens, uint64_t agents, int threads, const char *parallelism)
 {
-    char setting[2][64];
+    char setting[4][64];
     const char *environment[] = {"FBY_LOG_LEVEL=error",
                                  "FBY_REQUEST_TIMEOUT_MS=3600000",
                                  setting[0],
                                  setting[1],
-                                 "FBY_THREADS=2",
+                                 setting[2],
+                                 setting[3],
                                  "FBY_RING_SLOTS=64",
                                  NULL};
     snprintf(setting[0], sizeof setting[0], "FBY_LONG_TOKENS=%d", (int)long_tokens);
     snprintf(setting[1], sizeof setting[1], "FBY_AGENTS=%d", (int)agents);
+    snprintf(setting[2], sizeof setting[2], "FBY_THREADS=%d", threads);
+    snprintf(setting[3], sizeof setting[3], "FBY_PARALLELISM=%s", parallelism);
     fby_config_inputs inputs = {.environment = environment,
                                 .default_model = getenv("FBY_TEST_MODEL")};
     fby_config_notes notes = {0};
@@ -106,6 +109,11 @@ static void start(uint64_t long_tokens, uint64_t agents)
     exit_code = -1;
     assert_int_equal(pthread_create(&server, NULL, serve, &exit_code), 0);
     close(connect_to_server());
+}
+
+static void start(uint64_t long_tokens, uint64_t agents)
+{
+    start_with(long_tokens, agents, 2, "auto");
 }
 
 static void stop(void)
@@ -345,6 +353,36 @@ static void texts_of_the_long_lane_get_the_librarys_bits(void **state)
     stop();
 }
 
+/* A sample's value; `line` is what stands before it. */
+static uint64_t metric(struct reader *reader, char *body, const char *line)
+{
+    static const char get[] = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
+    send_all(reader->fd, get, sizeof get - 1);
+    check(answer(reader, body) == 200);
+    const char *at = strstr(body, line);
+    check(at != NULL);
+    return strtoull(at + strlen(line), NULL, 10);
+}
+
+static void teams_of_workers_give_the_librarys_bits(void **state)
+{
+    (void)state;
+    start_with(2048, 1, 3, "fine");
+    char *body = malloc(BODY_MAX);
+    struct reader reader = {connect_to_server(), calloc(1, BODY_MAX), 0};
+    int asked = 0;
+    do { /* one that is alone, with others idle: sooner or later they come in time */
+        ask(reader.fd, body, asked % TEXTS, 1);
+        assert_int_equal(answer(&reader, body), 200);
+        check_vectors(body, asked++ % TEXTS, 1);
+    } while (metric(&reader, body, "\nforebay_batches_total{mode=\"fine\"} ") == 0);
+    close(reader.fd);
+    free(reader.buffer);
+    free(body);
+    run_clients();
+    stop();
+}
+
 static void what_is_in_flight_is_answered_after_sigterm(void **state)
 {
     (void)state;
@@ -402,6 +440,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(clients_of_every_kind_get_the_librarys_bits),
         cmocka_unit_test(texts_of_the_long_lane_get_the_librarys_bits),
+        cmocka_unit_test(teams_of_workers_give_the_librarys_bits),
         cmocka_unit_test(what_is_in_flight_is_answered_after_sigterm),
         cmocka_unit_test(a_length_beside_chunks_is_refused),
     };

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * src/serve/lanes.h: no batch is left behind in the bulk lane. Two agents put two
- * each there, and see to it that somebody looks: by a LOOK in the main lane, unless
- * as many are on their way as there may be, here one. A LOOK may find no slot,
- * here once; the agent then owes it. Two workers take what is in the main lane,
- * then a batch from the bulk lane, and sleep in the main lane when they found
- * neither. A LOOK may bring a worker that finds nothing, for another one looked
- * before it slept. When nothing moves any more the lane is empty.
+ * src/serve/lanes.h, src/serve/teams.h: no batch is left behind in the bulk lane.
+ * Two agents put two each there, a nudge after each; of nudges no more than one
+ * stands over. Two workers take a batch from the bulk lane and wait in the main
+ * lane, for a nudge, when they found none. The number of workers that may work
+ * falls to one and, perhaps, rises again: the second one then parks, which hands on what
+ * it was woken for. When nothing moves any more the lane is empty.
  *
- * BROKEN: somebody is to look before the batch is there.
+ * BROKEN: the nudge comes before the batch is there.
+ * BROKEN_PARK: who parks does not hand on.
  */
 #define BATCHES 2
 #define AGENTS  2
@@ -16,56 +16,61 @@
 #define MOST    1
 
 byte bulk;
-byte in_main; /* LOOKs that can be taken out */
-byte looks;   /* LOOKs on their way, as the agents and workers count them */
-byte faults = 1;
+byte nudges;
+byte allowed = WORKERS;
 
-inline look()
-{
-    do
-    :: atomic { needed = looks < MOST; looks = looks + needed };
-       if
-       :: !needed -> break
-       :: needed -> in_main++; break
-       :: needed && faults > 0 -> faults--; looks-- /* owed: once more */
-       fi
-    od
-}
+/* Replaced also where it stays as it is: who takes one out sees what was put before. */
+#define NUDGE atomic { nudges = (nudges < MOST -> nudges + 1 : MOST) }
 
 active [AGENTS] proctype agent()
 {
-    bool needed;
     byte i;
     for (i : 1 .. BATCHES) {
 #ifdef BROKEN
-        look();
+        NUDGE;
         bulk++
 #else
         bulk++;
-        look()
+        NUDGE
 #endif
     }
 }
 
-active [WORKERS] proctype worker()
+active proctype controller()
 {
-    bool worked, took;
+    allowed = 1;
+    if
+    :: allowed = WORKERS
+    :: true
+    fi
+}
 
+proctype worker(byte self)
+{
+    bool worked;
+
+end:
     do
-    :: worked = false;
-       atomic { if :: in_main > 0 -> in_main--; took = true :: else -> took = false fi };
+    :: atomic { if :: bulk > 0 -> bulk--; worked = true :: else -> worked = false fi };
        if
-       :: took -> looks--; worked = true
-       :: else
-       fi;
-       atomic { if :: bulk > 0 -> bulk--; worked = true :: else fi };
-       if
-       :: worked
+       :: self >= allowed ->
+#ifndef BROKEN_PARK
+          NUDGE;
+#endif
+endparked: self < allowed
        :: else ->
-end:        atomic { in_main > 0 -> in_main-- }; /* asleep until then */
-            looks--
+          if
+          :: worked
+          :: else ->
+endasleep:   atomic { nudges > 0 -> nudges-- }
+          fi
        fi
     od
+}
+
+init
+{
+    atomic { run worker(0); run worker(1) }
 }
 
 active proctype end_of_all()

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How the workers of a server work together: which batches are shared by a team,
+ * and how many workers work at all. Chosen by the engine's tuner, one a model,
+ * which sees what every batch costs (engine/tuner.h).
+ *
+ *     worker with a batch ──others idle, it pays──► opens a team, nudges ──► leads it
+ *     worker without work ──nudged──► takes a seat ──► member ──► looks for work again
+ *     worker above the number that may work ──nudges another──► parks until it may
+ *
+ * A batch is shared only by who is idle when it begins, and only if it then takes no
+ * longer than a full batch takes alone: what comes meanwhile waits no longer than it would
+ * without teams. Long texts and rows of tokens are computed alone.
+ *
+ * A nudge may be taken by a worker that finds the team closed, or another may come
+ * first: that costs a look. tests/spin/workers.pml is how teams gather,
+ * bulk.pml how workers park, as models.
+ *
+ * Threads: the workers', but for init, end and the gauges (any).
+ */
+#ifndef FBY_SERVE_TEAMS_H
+#define FBY_SERVE_TEAMS_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/platform.h"
+#include "engine/gather.h"
+#include "engine/tuner.h"
+#include "forebay/disruptor.h"
+
+typedef struct fby_teams {
+    fby_tuner *tuners; /* (models) */
+    uint32_t models, workers;
+    uint32_t batch_tokens; /* of a full batch */
+    fby_group *waiting;    /* where idle workers wait */
+
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    fby_gathering *open; /* under it: teams that want members */
+    bool ending;         /* under it */
+
+    _Alignas(FBY_CACHELINE) _Atomic uint32_t wanted; /* teams that want members: a hint to look */
+    _Atomic uint32_t idle;                           /* workers that wait */
+    _Atomic uint32_t at_work;
+    _Atomic uint32_t allowed; /* workers that may work */
+    _Atomic uint32_t tokens;  /* of a batch */
+} fby_teams;
+
+/* `options` of each model's tuner, but for the limits on workers and tokens, which are these;
+ * costs[i] of model i. FBY_ENOMEM. */
+fby_status fby_teams_init(fby_teams *teams, const fby_tuner_options *options,
+                          const fby_costs *costs, uint32_t models, uint32_t workers,
+                          uint32_t batch_tokens);
+void fby_teams_destroy(fby_teams *teams); /* fine if zero */
+
+/* ---- a worker with a batch ---- */
+
+typedef struct fby_team_run {
+    uint32_t model;  /* whose tuner is asked and told */
+    uint32_t tokens; /* of the batch */
+    bool alone;      /* not to be shared */
+    float *const *vectors;
+    const atomic_bool *cancel; /* NULL: runs to its end */
+} fby_team_run;
+
+/* As fby_encoder_run() of `batch`, alone or by a team, whose number of members is `*members`. */
+fby_status fby_teams_run(fby_teams *teams, fby_gathering *own, const fby_batch *batch,
+                         const fby_team_run *run, uint32_t *members);
+
+/* A text of model `model` was answered so long after it was published. */
+static inline void fby_teams_answered(fby_teams *teams, uint32_t model, uint64_t ns)
+{
+    fby_tuner_call(&teams->tuners[model], ns);
+}
+
+/* Tokens of a batch, as decided. */
+static inline uint32_t fby_teams_tokens(const fby_teams *teams)
+{
+    return atomic_load_explicit(&teams->tokens, memory_order_relaxed);
+}
+
+/* ---- a worker without one ---- */
+
+/* Whether there is a team to take a seat in; it is taken then. */
+bool fby_teams_join(fby_teams *teams, fby_seat *seat);
+/* Computes its part. `scratch` as large as every worker's. */
+void fby_teams_help(fby_teams *teams, const fby_seat *seat, void *scratch);
+
+/* Around a wait in teams->waiting. */
+static inline void fby_teams_idle(fby_teams *teams, bool idle)
+{
+    atomic_fetch_add_explicit(&teams->idle, idle ? 1 : (uint32_t)-1, memory_order_relaxed);
+}
+
+/* ---- how many may work ---- */
+
+static inline uint32_t fby_teams_allowed(const fby_teams *teams)
+{
+    return atomic_load_explicit(&teams->allowed, memory_order_relaxed);
+}
+
+/* Worker `index` goes on when it may, or at the end. Somebody else looks at what it was woken
+ * for. */
+void fby_teams_park(fby_teams *teams, uint32_t index);
+
+/* Nobody parks any more. */
+void fby_teams_end(fby_teams *teams);
+
+#endif
