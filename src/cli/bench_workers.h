@@ -9,12 +9,12 @@
 typedef struct fby_workers_options {
     fby_model_choice model;
     fby_cli_list batches, lengths;
-    uint64_t rounds, simulate;
+    uint64_t rounds, simulate, phase_ms;
     double sample_ms;
     int format, part;
 } fby_workers_options;
 
-enum { FBY_WORKERS_LONGEST = 512 }; /* tokens of a text */
+enum { FBY_WORKERS_LONGEST = 512 /* tokens of a text */, FBY_WORKERS_ROUNDS_MAX = 101 };
 
 /* Texts of a bench: one word a token, so that their lengths are exact. */
 typedef struct fby_workers_texts {
@@ -33,9 +33,19 @@ void fby_workers_texts_clear(fby_workers_texts *texts);
 fby_status fby_workers_open(const fby_workers_options *options, uint32_t threads,
                             fby_parallelism parallelism, fby_strategy strategy, fby_model **model);
 
-/* Parts of the bench, besides its grid: bench_workers_load.c, bench_workers_simulate.c. */
-fby_status fby_workers_cancellation(const fby_workers_options *options, fby_report *report);
+/* What --rounds says, else what is usual for the part. */
+uint32_t fby_workers_rounds(const fby_workers_options *options, uint32_t usual);
+
+/* Sleeps. */
+void fby_workers_pause(uint64_t ms);
+
+/* The parts. */
+fby_status fby_workers_grid(const fby_workers_options *options, fby_report *report);
+fby_status fby_workers_pairs(const fby_workers_options *options, fby_report *report);
 fby_status fby_workers_load(const fby_workers_options *options, fby_report *report);
+fby_status fby_workers_latency(const fby_workers_options *options, fby_report *report);
+fby_status fby_workers_curve(const fby_workers_options *options, fby_report *report);
+fby_status fby_workers_cancellation(const fby_workers_options *options, fby_report *report);
 fby_status fby_workers_simulate(const fby_workers_options *options, fby_report *report);
 
 #endif
