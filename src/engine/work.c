@@ -216,7 +216,8 @@ static bool run_claimed(fby_engine *engine, fby_job *job, fby_context *context,
 /* Where calls are to be short, a worker is not kept by a long one while others wait. */
 static bool gives_way(fby_engine *engine, fby_job *job)
 {
-    if (engine->tuner.options.limits.goal != FBY_GOAL_LATENCY)
+    const fby_control_limits *limits = &engine->tuner.options.limits;
+    if (limits->goal != FBY_GOAL_LATENCY && limits->target_ns == 0)
         return false;
     pthread_mutex_lock(&engine->lock);
     bool others = job->queued && engine->queue.queue_next != engine->queue.queue_prev;
