@@ -81,7 +81,8 @@ bench-kernels: deps-bench everything ## each product beside oneDNN, OpenBLAS, BL
 	@$(BUILD)/bench/kernel_peers $(BENCH_ARGS)
 	@for p in f32 bf16 int8; do $(BUILD)/bench/bench_kernels --precision $$p attention norm encoder; done
 
-bench-alloc: everything deps-bench ## the allocator beside glibc, jemalloc, tcmalloc, mimalloc (BENCH_ARGS="--rounds 15")
+bench-alloc: everything deps-bench ## the allocator beside glibc, jemalloc, tcmalloc, mimalloc (BENCH_ARGS="--what speed --threads 1")
+	@$(PYTHON) bench/alloc_traces.py $(BUILD)
 	@$(PYTHON) bench/alloc_peers.py $(BUILD) $(BENCH_ARGS)
 
 .PHONY: bench-workers

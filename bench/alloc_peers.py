@@ -1,18 +1,26 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """What `make bench-alloc` measures: bench/alloc_workload under one malloc after another.
 
-    alloc_peers.py build [--rounds N] [--workloads NAME ...] [--threads N ...] [--memory-rounds N]
+    alloc_peers.py build [--what speed latency memory] [--workloads NAME ...] [--threads N ...]
+                         [--rounds N] [--latency-rounds N] [--memory-rounds N]
 
 Every round runs each allocator once, in turn and in another order each time, in
 a process of its own: glibc's malloc, and jemalloc, tcmalloc and mimalloc from
 Debian's packages, and what FBY_BENCH_ALLOCATORS names (NAME=PATH or PATH, colon
 separated). BENCH_OPS, BENCH_THREADS ("1 2") and BENCH_SEED are passed on or read.
-BENCH_TRACES names traces for `recorded` (colon separated).
+`recorded` replays what bench/alloc_traces.py wrote to build/traces, or what
+BENCH_TRACES names (colon separated).
 
-Writes bench/results/alloc.csv, medians and quartiles a workload, thread count
-and allocator, and pictures to bench/plots/. Standard library and gnuplot.
+Prints our median (quartiles), the best peer's, and the ratio round by round:
+its median (quartiles) and, where there is a target, whether it is reached, short,
+or short by less than the quartiles' spread. Writes bench/results/alloc.csv, a row
+a workload, thread count, allocator and column; a run of some of the workloads
+replaces those rows and keeps the others, so that the whole, which takes half an
+hour, can be run in parts. Pictures go to bench/plots/. Standard library and gnuplot.
 """
 import argparse
+import concurrent.futures
 import csv
 import json
 import os
@@ -28,9 +36,19 @@ DEBIAN = {"jemalloc": "libjemalloc.so.2", "tcmalloc": "libtcmalloc_minimal.so.4"
           "mimalloc": "libmimalloc.so.2"}
 OURS = "forebay"
 WORKLOADS = ["rl_small", "rl_medium", "fragmentation_mix", "alignment64", "cross_thread",
-             "batch_step", "large_mix", "pair32", "rl_small_uniform", "rl_medium_uniform",
+             "batch_step", "large_mix", "pair32", "recorded", "rl_small_uniform", "rl_medium_uniform",
              "fragmentation_mix_uniform", "alignment64_uniform"]
-MIXES = [w for w in WORKLOADS if w not in ("cross_thread", "batch_step", "pair32")]
+MIXES = [w for w in WORKLOADS if w not in ("cross_thread", "batch_step", "pair32", "recorded")]
+WHAT = ["speed", "latency", "memory"]
+KEY = ["workload", "threads", "allocator", "column"]
+FIELDS = KEY + ["rounds", "q1", "median", "q3", "best_peer", "ratio_q1", "ratio", "ratio_q3"]
+# Ratios to the best peer that are wanted on one and two threads: at least, then at most.
+WANTED_SPEED = {"rl_small": 1.0, "rl_medium": 1.15, "fragmentation_mix": 1.15, "alignment64": 1.03,
+                "cross_thread": 1.3, "batch_step": 1.05, "recorded": 1.05, "large_mix": 1.0,
+                "pair32": 1.0}
+WANTED_OTHERS = {"alloc_batch_p99_ns": 1.0, "free_batch_p99_ns": 1.0, "usable_per_requested": 1.05,
+                 "rss_peak_bytes": 1.05}
+LEFT_SHARE_MOST = 0.10
 # By the clock, and by the time that the threads were on a processor: the second where other work
 # competes for the machine.
 SPEED = ["mops_per_s", "mops_per_cpu_s"]
@@ -85,20 +103,48 @@ def latencies(point):
     return [c for c in point if c.endswith(("_p50_ns", "_p99_ns", "_p999_ns"))]
 
 
-def rounds(args, peers, workload, threads, columns, count, **how):
+def round_of(args, peers, order, workload, threads, seed, together, how):
+    """{allocator: point}. What only memory is asked of runs together: it sleeps most of the time."""
+    def one(name):
+        return run(args.build, peers[name], workload, threads, seed, **how)
+    with concurrent.futures.ThreadPoolExecutor(len(order) if together else 1) as pool:
+        return dict(zip(order, pool.map(one, order)))
+
+
+def rounds(args, peers, workload, threads, columns, count, together=False, **how):
     """{allocator: {column: [a value a round]}}; `columns` is a list, or a function of a point."""
     values = {name: {} for name in peers}
     for number in range(count):
         order = list(peers)
         random.Random(number).shuffle(order)
-        for name in order:
-            point = run(args.build, peers[name], workload, threads, args.seed + number, **how)
+        points = round_of(args, peers, order, workload, threads, args.seed + number, together, how)
+        for name, point in points.items():
             for column in columns(point) if callable(columns) else columns:
                 values[name].setdefault(column, []).append(point[column])
     return values
 
 
-def report(writer, label, threads, values):
+def verdict(label, threads, column, ours, ratio):
+    """`ours` and `ratio` are (q1, median, q3); "" where nothing is wanted."""
+    if threads > 2:
+        return ""
+    if column == "mops_per_s":
+        wanted = WANTED_SPEED.get("recorded" if label.startswith("recorded") else label)
+        if wanted is None:
+            return ""
+        near, short = ratio[2] >= wanted, ratio[1] < wanted
+    elif column == "rss_left_share":
+        wanted = LEFT_SHARE_MOST
+        near, short = ours[0] <= wanted, ours[1] > wanted
+    elif column in WANTED_OTHERS:
+        wanted = WANTED_OTHERS[column]
+        near, short = ratio[0] <= wanted, ratio[1] > wanted
+    else:
+        return ""
+    return f"wanted {wanted:g}: " + ("reached" if not short else "within noise" if near else "short")
+
+
+def report(table, label, threads, values):
     others = [name for name in values if name in ("glibc", *DEBIAN)]
     for column in values[OURS]:
         medians = {name: spread(v[column])[1] for name, v in values.items()}
@@ -106,15 +152,38 @@ def report(writer, label, threads, values):
         best = pick(others, key=lambda name: medians[name])
         for name, v in values.items():
             q1, median, q3 = spread(v[column])
-            writer.writerow([label, threads, name, column, len(v[column]), q1, median, q3, best,
-                             median / medians[best] if medians[best] else ""])
-        if column not in SPEED + PRINTED + MEMORY:
-            continue
-        ours = spread(values[OURS][column])
-        ratio = ours[1] / medians[best] if medians[best] else float("nan")
-        print(f"{label:<26}{threads:>3}  {column:<22}{ours[1]:>12.4g} "
-              f"({ours[0]:.4g}..{ours[2]:.4g})  best peer {best} {medians[best]:.4g}  "
-              f"ratio {ratio:.3f}", flush=True)
+            ratios = [a / b for a, b in zip(v[column], values[best][column]) if b]
+            r1, ratio, r3 = spread(ratios) if ratios else ("", "", "")
+            table[label, str(threads), name, column] = dict(zip(FIELDS, [
+                label, threads, name, column, len(v[column]), q1, median, q3, best, r1, ratio, r3]))
+            if name == OURS and column in SPEED + PRINTED + MEMORY:
+                said = verdict(label, threads, column, (q1, median, q3), (r1, ratio, r3))
+                span = f"{ratio:.3f} ({r1:.3f}..{r3:.3f})" if ratios else "none"
+                print(f"{label:<27}{threads:>2}  {column:<21}{median:>10.4g} ({q1:.4g}..{q3:.4g})  "
+                      f"{best} {medians[best]:.4g}  ratio {span}  {said}", flush=True)
+
+
+def read_table(path):
+    """{key: row} of an earlier run; nothing if its columns were others."""
+    if not path.exists():
+        return {}
+    with open(path, newline="") as file:
+        reader = csv.DictReader(file)
+        rows = list(reader) if reader.fieldnames == FIELDS else []
+    return {tuple(row[k] for k in KEY): row for row in rows}
+
+
+def write_table(path, table):
+    order = {name: number for number, name in enumerate(WORKLOADS)}
+
+    def place(key):
+        return order.get(key[0].split(":")[0], len(order)), key[0], int(key[1])
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w", newline="") as file:
+        writer = csv.DictWriter(file, FIELDS)
+        writer.writeheader()
+        writer.writerows(table[key] for key in sorted(table, key=place))
 
 
 def plot(rows, plots):
@@ -138,7 +207,7 @@ def plot(rows, plots):
         bars = ", ".join(f"$data using {2 + 3 * i}:{3 + 3 * i}:{4 + 3 * i}:xtic(1) "
                          f'title "{name}"' for i, name in enumerate(names))
         script = f"""set terminal svg size 800,420 font "sans,12"
-set output "{plots}/alloc_{label}.svg"
+set output "{plots}/alloc_{label.replace(":", "_")}.svg"
 set title "{label}" noenhanced
 set style data histograms
 set style histogram errorbars gap 1 linewidth 1
@@ -155,48 +224,53 @@ plot {bars}
         subprocess.run(["gnuplot"], input=script, text=True, check=True)
 
 
+def traces(args):
+    """{label: path} of what `recorded` replays."""
+    named = [pathlib.Path(p) for p in os.environ.get("BENCH_TRACES", "").split(":") if p]
+    found = named or sorted((args.build / "traces").glob("*.trc"))
+    if not found:
+        print("recorded is left out: no traces in build/traces (bench/alloc_traces.py)",
+              file=sys.stderr)
+    return {f"recorded:{p.stem}": str(p) for p in found}
+
+
+def measure(args, peers, table, what, workload, threads):
+    if what == "speed" and workload == "recorded":
+        for label, trace in traces(args).items():
+            values = rounds(args, peers, workload, threads, SPEED, args.rounds, trace=trace)
+            report(table, label, threads, values)
+    elif what == "speed" and (workload != "cross_thread" or threads > 1):
+        report(table, workload, threads, rounds(args, peers, workload, threads, SPEED, args.rounds))
+    elif what == "latency" and workload in MIXES and threads <= 2:
+        report(table, workload, threads, rounds(args, peers, workload, threads, latencies,
+                                                args.latency_rounds, latency=True))
+    elif what == "memory" and workload in MIXES and threads <= 2:
+        report(table, workload, threads, rounds(args, peers, workload, threads, MEMORY,
+                                                args.memory_rounds, together=True, settle_ms=2000))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("build", type=pathlib.Path)
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--memory-rounds", type=int, default=3)
-    parser.add_argument("--latency-rounds", type=int, default=9)
-    parser.add_argument("--workloads", nargs="*", default=WORKLOADS)
+    parser.add_argument("--what", nargs="*", choices=WHAT, default=WHAT)
+    parser.add_argument("--workloads", nargs="*", choices=WORKLOADS, default=WORKLOADS)
     parser.add_argument("--threads", nargs="*", type=int,
                         default=[int(t) for t in os.environ.get("BENCH_THREADS", "1 2 4 8").split()])
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--latency-rounds", type=int, default=9)
+    parser.add_argument("--memory-rounds", type=int, default=9)
     args = parser.parse_args()
     args.build = args.build.resolve()
     args.seed = int(os.environ.get("BENCH_SEED", "1"))
     peers = allocators(args.build)
-    results = ROOT / "bench/results"
-    results.mkdir(parents=True, exist_ok=True)
-    with open(results / "alloc.csv", "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["workload", "threads", "allocator", "column", "rounds", "q1", "median",
-                         "q3", "best_peer", "ratio"])
+    path = ROOT / "bench/results/alloc.csv"
+    table = read_table(path)
+    for what in args.what:
         for workload in args.workloads:
             for threads in args.threads:
-                if workload == "cross_thread" and threads < 2:
-                    continue
-                values = rounds(args, peers, workload, threads, SPEED, args.rounds)
-                report(writer, workload, threads, values)
-        for trace in filter(None, os.environ.get("BENCH_TRACES", "").split(":")):
-            for threads in args.threads:
-                values = rounds(args, peers, "recorded", threads, SPEED, args.rounds,
-                                trace=trace)
-                report(writer, "recorded_" + pathlib.Path(trace).stem, threads, values)
-        for workload in [w for w in args.workloads if w in MIXES]:
-            for threads in [t for t in args.threads if t <= 2]:
-                if args.latency_rounds:
-                    values = rounds(args, peers, workload, threads, latencies,
-                                    args.latency_rounds, latency=True)
-                    report(writer, workload, threads, values)
-                if args.memory_rounds:
-                    values = rounds(args, peers, workload, threads, MEMORY, args.memory_rounds,
-                                    settle_ms=2000)
-                    report(writer, workload, threads, values)
-    with open(results / "alloc.csv", newline="") as file:
-        plot(list(csv.DictReader(file)), ROOT / "bench/plots")
+                measure(args, peers, table, what, workload, threads)
+                write_table(path, table)
+    plot(list(table.values()), ROOT / "bench/plots")
 
 
 if __name__ == "__main__":
