@@ -83,7 +83,7 @@ static column scale_of(const float *w, uint32_t k, uint32_t shift,
     double scale = larger((high - low) / 253.0, most * FBY_INT8_W_FINER / FBY_INT8_W_MAX);
     /* The pair's two numbers fit into 16 bits. */
     scale = larger(scale, fabs(middle) / (FBY_INT8_W_MAX / parts - 1.0));
-    scale = larger(scale, fabs(sum) / FBY_INT8_W_MAX);
+    scale = larger(scale, fabs(sum) / (FBY_INT8_W_MAX - k / 2.0 - 1.0)); /* codes are rounded */
     scale = scale < 1e30 ? larger(scale, 1e-30) : 1e30;
     return (column){scale, nearbyint(limit(middle / scale, FBY_INT8_W_MAX / parts - 1.0))};
 }
@@ -114,7 +114,7 @@ static void pack_column(fby_int8_shape shape, const float *w, float bias, uint32
                 limit((double)w[apart[i]] / c.scale * FBY_INT8_W_FINER, FBY_INT8_W_MAX));
     pairs += ((size_t)(FBY_INT8_PAIRS - 1) * shape.width + at) * 2;
     pairs[0] = (int16_t)lrint(limit(sum, FBY_INT8_W_MAX));
-    pairs[1] = (int16_t)lrint(c.middle * (double)(1u << shift));
+    pairs[1] = (int16_t)lrint(c.middle * (double)(1u << fby_int8_unit(shape, shift)));
     ((float *)(panel + part.scale))[at] = (float)c.scale;
     ((float *)(panel + part.bias))[at] = bias;
 }

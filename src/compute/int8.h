@@ -10,8 +10,11 @@
  * so that a product is, with zero the code of x = 0 and m = middle / scale, a whole number,
  * in sums over k,
  *     y = x.scale scale (sum(q c) + sum(q) m - zero sum(c + m)) + bias.
- * The last two are one more pair of products in 16 bits: sum(q) in steps of 2^sum_shift by m of as
- * many, and -zero by sum(c + m). A table whose rows are signed has q and zero less 128: the same y.
+ * The last two are one more pair of products in 16 bits: sum(q), rounded to steps of 2^sum_shift,
+ * by m of as many, and -zero by sum(c + m), which a column's scale is wide enough for. All else is
+ * exact. A table whose rows are signed has q and zero less 128, and the rounded sum(q) less 128 for
+ * each input that is not apart: the same integer, so that tables differ where floats are rounded,
+ * which is where a row gets its codes and a sum its scales, and nowhere else.
  *
  * A few inputs are much larger than the others in every text; they would take the codes' range
  * from the rest, and their weights weigh most. Those, by `sizes`, are apart: 16 bits both sides,
@@ -20,12 +23,13 @@
  * enough for v and u too. (An idea of Dettmers et al. 2022, LLM.int8(), here in integers.)
  * Cosines with f32 over the reference texts: docs/kernels.md.
  *
- *     panel of P columns: u (3, P, 2) | sum(c + m), m (P, 2) | c (k / G, P, G) | scale | bias
- *                         (P each) | the apart inputs' indices, k for none | a bit for each input
- *                         that is not apart
+ *     panel of P columns: u (3, P, 2), sum(c + m) and m (P, 2) | c (k / G, P, G) | scale (P) |
+ *                         bias (P) | the apart inputs' indices, k for none, and a bit for each
+ *                         input that is not apart
  *     row: fby_int8_row | codes (k)
  *
- * Each part of a panel begins on a cache line. G is what a multiply-add sums: 4 or 2.
+ * Each part, from | to |, begins on a cache line. G inputs of a column are what one instruction
+ * sums up: 8, 4 or 2; in plain C all of them.
  */
 #ifndef FBY_COMPUTE_INT8_H
 #define FBY_COMPUTE_INT8_H
@@ -54,15 +58,15 @@ typedef struct fby_int8_row {
     float scale;
     uint32_t unused[3];
     int16_t apart[FBY_INT8_APART]; /* v */
-    int16_t zero, sum;             /* less than 0: -zero; sum(q) / 2^sum_shift */
+    int16_t zero, sum;             /* shape.offset - zero; fby_int8_sum() */
     uint32_t unused_too[8];
 } fby_int8_row;
 
 _Static_assert(sizeof(fby_int8_row) == FBY_INT8_LINE, "codes begin on a cache line");
 
-/* What a table's panels look like. */
+/* What a table's panels look like, and what its rows' codes are less by: 0 or 128. */
 typedef struct fby_int8_shape {
-    uint32_t width, group;
+    uint32_t width, group, offset;
 } fby_int8_shape;
 
 /* Bytes from a panel's beginning. */
@@ -126,7 +130,7 @@ static inline float fby_int8_zero(float low, float inverse)
     return zero > 0.0f ? (zero < 255.0f ? zero : 255.0f) : 0.0f;
 }
 
-/* Steps of sum(q) are 2^this: 255 k of them are below 2^15. */
+/* Steps of sum(q) are 2^this, so that there are less than 2^15 in 255 k: 256 at most. */
 static inline uint32_t fby_int8_sum_shift(uint32_t k)
 {
     uint32_t shift = 0;
@@ -135,10 +139,21 @@ static inline uint32_t fby_int8_sum_shift(uint32_t k)
     return shift;
 }
 
-/* fby_int8_row.sum */
-static inline int16_t fby_int8_sum(int32_t sum, uint32_t shift)
+/* fby_int8_row.sum is in steps of 2^this, and so is m in a panel: 128 at most where codes are less
+ * by 128, so that what `counted` inputs are less by is whole steps. */
+static inline uint32_t fby_int8_unit(fby_int8_shape shape, uint32_t sum_shift)
 {
-    return (int16_t)((sum + (1 << shift >> 1)) >> shift);
+    return shape.offset != 0 && sum_shift > 7 ? 7 : sum_shift;
+}
+
+/* fby_int8_row.sum of a row whose `counted` codes that are not apart, shape.offset included, sum up
+ * to `sum`. */
+static inline int16_t fby_int8_sum(fby_int8_shape shape, int32_t sum, uint32_t counted,
+                                   uint32_t sum_shift)
+{
+    const uint32_t unit = fby_int8_unit(shape, sum_shift);
+    const int32_t rounded = (sum + (1 << sum_shift >> 1)) >> sum_shift;
+    return (int16_t)((rounded << (sum_shift - unit)) - (int32_t)(counted * shape.offset >> unit));
 }
 
 /* v; inverse is that of the row's scale. 0 for NaN. */

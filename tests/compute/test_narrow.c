@@ -194,6 +194,61 @@ static void every_table_gives_what_plain_c_gives(void **state)
         }
 }
 
+/* Rows of whole numbers whose codes take no rounding: low and high are 255 apart, so a code is a
+ * step of 1. Weights that lean to one side, so that their middle and sum are large. */
+static void check_sums(fby_rng *rng, const fby_narrow *table, uint32_t n, uint32_t k)
+{
+    enum { ROWS = 3 };
+    const fby_narrow *plain = fby_narrow_for(FBY_PRECISION_INT8, FBY_ISA_C);
+    fenced w = fenced_random(rng, (size_t)n * k, 1.0f), sizes = fenced_random(rng, k, 1.0f);
+    fenced x = fenced_new((size_t)ROWS * k), out[2];
+    for (uint32_t column = 0; column < n; column++) {
+        float lean = fby_rng_float(rng) * 2.0f, wide = column % 3 == 0 ? 1e-3f : 1.0f;
+        for (uint32_t j = 0; j < k; j++)
+            w.floats[(size_t)column * k + j] = lean + wide * w.floats[(size_t)column * k + j];
+    }
+    for (uint32_t row = 0; row < ROWS; row++) {
+        int low = -(int)pick(rng, 0, 255);
+        for (uint32_t j = 0; j < k; j++)
+            x.floats[row * k + j] = (float)(j % 64 == 1   ? low
+                                            : j % 64 == 5 ? low + 255
+                                                          : low + (int)pick(rng, 0, 255));
+    }
+    for (int t = 0; t < 2; t++) {
+        const fby_narrow *by = t == 0 ? plain : table;
+        fenced packed = fenced_new(by->packed_bytes(n, k) / sizeof(float));
+        fenced operand = fenced_new(ROWS * by->operand_bytes(k) / sizeof(float));
+        fby_linear linear = {packed.floats, n, k};
+        out[t] = fenced_new((size_t)ROWS * n);
+        by->pack(w.floats, NULL, sizes.floats, n, k, packed.floats);
+        by->operand(&linear, x.floats, k, ROWS, operand.floats);
+        by->linear(&linear, FBY_ACTIVATION_NONE, operand.floats, ROWS, out[t].floats, n);
+        fenced_free(&packed);
+        fenced_free(&operand);
+    }
+    for (uint32_t i = 0; i < ROWS * n; i++)
+        if (out[0].floats[i] != out[1].floats[i])
+            fail_msg("%s: n %u k %u row %u column %u: %.9g, not %.9g", table->name, n, k, i / n,
+                     i % n, (double)out[1].floats[i], (double)out[0].floats[i]);
+    fenced *arrays[] = {&w, &sizes, &x, &out[0], &out[1]};
+    for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++)
+        fenced_free(arrays[i]);
+}
+
+/* Where no float is rounded before the last product, no bit differs: not where sum(q) is rounded to
+ * steps of 256, from 16,448 inputs on, nor at the most inputs. */
+static void sums_of_int8_are_the_same_integers_in_every_table(void **state)
+{
+    (void)state;
+    static const uint32_t inputs[] = {70, 129, 384, 1537, 16447, 16448, 16449, 32767, 32768};
+    fby_rng rng = fby_rng_from_env();
+    narrow_tables all = runnable();
+    for (uint32_t t = 0; t < all.count; t++)
+        for (size_t i = 0; i < sizeof inputs / sizeof inputs[0]; i++)
+            if (strcmp(all.table[t]->precision, "int8") == 0)
+                check_sums(&rng, all.table[t], pick(&rng, 1, 40), inputs[i]);
+}
+
 /* The law of sameness, and that fused calls are the calls one after another. */
 static void check_fused(fby_rng *rng, const fby_narrow *table, uint32_t rows, uint32_t n,
                         uint32_t k)
@@ -442,6 +497,7 @@ int main(void)
         cmocka_unit_test(every_precision_has_a_table_for_every_instruction_set),
         cmocka_unit_test(a_product_is_off_by_no_more_than_its_roundings),
         cmocka_unit_test(every_table_gives_what_plain_c_gives),
+        cmocka_unit_test(sums_of_int8_are_the_same_integers_in_every_table),
         cmocka_unit_test(a_row_has_the_same_bits_in_every_batch_and_fused),
         cmocka_unit_test(residual_and_norm_are_f32s),
         cmocka_unit_test(attention_on_bf16_is_softmax_of_the_scores),

@@ -34,7 +34,7 @@
 
 enum { PANEL = 16, VECTORS = 2, TILE = 6, GROUP = FBY_AVX2_VNNI ? 4 : 2 };
 
-static const fby_int8_shape shape = {PANEL, GROUP};
+static const fby_int8_shape shape = {PANEL, GROUP, 0};
 
 #if FBY_AVX2_VNNI
 typedef uint8_t code;
@@ -345,7 +345,7 @@ static void quantize(const float *x, uint32_t k, const uint32_t *apart, const ui
         }
     row->scale = scale;
     row->zero = (int16_t)-zero;
-    row->sum = fby_int8_sum(sum, fby_int8_sum_shift(k));
+    row->sum = fby_int8_sum(shape, sum, 0, fby_int8_sum_shift(k));
 }
 
 static void operand(const fby_linear *next, const float *x, size_t ldx, uint32_t rows, void *out)
@@ -416,7 +416,7 @@ const fby_narrow fby_int8_avx2 = {
 #endif
     .name = FBY_AVX2_VNNI ? "avxvnni" : "avx2",
     .precision = "int8",
-    .version = 4,
+    .version = 5,
     .panel_width = PANEL,
     .row_tile = TILE,
     .wants_sizes = true,

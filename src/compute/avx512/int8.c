@@ -38,7 +38,7 @@ enum { PANEL = FBY_AVX512_PANEL, TILE = FBY_AVX512_ROWS, HALF = TILE / 2, GROUP 
 /* Bytes from a row's last pair to its codes. */
 enum { AFTER_PAIRS = sizeof(fby_int8_row) - offsetof(fby_int8_row, zero) };
 
-static const fby_int8_shape shape = {PANEL, GROUP};
+static const fby_int8_shape shape = {PANEL, GROUP, 0};
 
 /* Of ints: gcc 12 copies and spills __m512i accumulators, 40 instead of 95 % of the peak. */
 typedef int ints __attribute__((vector_size(64)));
@@ -412,7 +412,7 @@ FBY_INLINE void quantize(const float *x, const left *l, const scales *s, fby_int
     row->scale = s->scale;
     _mm_store_si128((__m128i *)(void *)row->apart, apart_codes(s->apart, s->by));
     row->zero = (int16_t)-s->zero;
-    row->sum = fby_int8_sum((int32_t)sum, l->sum_shift);
+    row->sum = fby_int8_sum(shape, (int32_t)sum, 0, l->sum_shift);
 }
 
 /* Four rows' ranges first: what one waits for, the others hide. */
@@ -499,7 +499,7 @@ const fby_narrow fby_int8_avx512vnni = {
     .name = "avx512vnni",
 #endif
     .precision = "int8",
-    .version = 4,
+    .version = 5,
     .panel_width = PANEL,
     .row_tile = TILE,
     .wants_sizes = true,

@@ -20,7 +20,7 @@ enum { ROWS = 4, COLUMNS = 8 };
 
 static fby_int8_shape shape_of(uint32_t k)
 {
-    return (fby_int8_shape){COLUMNS, (uint32_t)fby_align_up(k, 16)};
+    return (fby_int8_shape){COLUMNS, (uint32_t)fby_align_up(k, 16), 0};
 }
 
 static size_t packed_bytes(uint32_t n, uint32_t k)
@@ -77,7 +77,7 @@ static void quantize(const float *x, uint32_t k, const uint32_t *apart, fby_int8
     for (uint32_t i = 0; i < FBY_INT8_APART; i++)
         row->apart[i] = apart[i] < k ? fby_int8_apart_code(x[apart[i]], inverse) : 0;
     row->zero = (int16_t)-zero;
-    row->sum = fby_int8_sum(sum, fby_int8_sum_shift(k));
+    row->sum = fby_int8_sum(shape_of(k), sum, 0, fby_int8_sum_shift(k));
 }
 
 static void operand(const fby_linear *next, const float *x, size_t ldx, uint32_t rows, void *out)
@@ -170,7 +170,7 @@ static void linear_residual_norm(const fby_linear *linear, const fby_layer_norm 
 const fby_narrow fby_int8_c = {
     .name = "c",
     .precision = "int8",
-    .version = 4,
+    .version = 5,
     .panel_width = COLUMNS,
     .row_tile = ROWS,
     .wants_sizes = true,

@@ -42,7 +42,7 @@ enum {
     OFFSET = 128 /* of a row's codes */
 };
 
-static const fby_int8_shape shape = {PANEL, GROUP};
+static const fby_int8_shape shape = {PANEL, GROUP, OFFSET};
 
 typedef struct tile {
     const char *x; /* fby_int8_row */
@@ -393,12 +393,15 @@ static void quantize(const float *x, uint32_t k, const uint32_t *apart, const ui
         sum += vaddlvq_s8(sixteen);
         vst1q_s8(codes + j, sixteen);
     }
+    uint32_t counted = k;
     for (uint32_t i = 0; i < FBY_INT8_APART; i++)
-        if (apart[i] < k)
+        if (apart[i] < k) {
             row->apart[i] = fby_int8_apart_code(x[apart[i]], by);
+            counted--;
+        }
     row->scale = scale;
     row->zero = (int16_t)(OFFSET - (int)zero);
-    row->sum = fby_int8_sum(sum, fby_int8_sum_shift(k));
+    row->sum = fby_int8_sum(shape, sum + (int32_t)counted * OFFSET, counted, fby_int8_sum_shift(k));
 }
 
 static void operand(const fby_linear *next, const float *x, size_t ldx, uint32_t rows, void *out)
@@ -471,7 +474,7 @@ const fby_narrow fby_int8_neondot = {
 #endif
     .name = FBY_NEON_MM ? "neonmm" : "neondot",
     .precision = "int8",
-    .version = 2,
+    .version = 3,
     .panel_width = PANEL,
     .row_tile = TILE,
     .wants_sizes = true,
