@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "compute/int8.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -84,7 +85,7 @@ static column scale_of(const float *w, uint32_t k, uint32_t shift,
     /* The pair's two numbers fit into 16 bits. */
     scale = larger(scale, fabs(middle) / (FBY_INT8_W_MAX / parts - 1.0));
     scale = larger(scale, fabs(sum) / (FBY_INT8_W_MAX - k / 2.0 - 1.0)); /* codes are rounded */
-    scale = scale < 1e30 ? larger(scale, 1e-30) : 1e30;
+    scale = scale < (double)FLT_MAX ? larger(scale, 1e-30) : (double)INFINITY;
     return (column){scale, nearbyint(limit(middle / scale, FBY_INT8_W_MAX / parts - 1.0))};
 }
 

@@ -14,8 +14,14 @@
  * Each sum runs over k in one fixed order. Two tables give slightly different
  * bits.
  *
- * Bounds: nothing is read or written beyond the shapes given. NaN and infinity
- * go in and come out as garbage, without harm.
+ * Bounds: nothing is read or written beyond the shapes given.
+ *
+ * NaN and infinity: a row that holds one, or whose sums overflow, comes out with
+ * one or more, never as ordinary numbers; rows beside it have the bits that they
+ * have without it. A linear layer and LayerNorm spoil all of the row, max() and
+ * the other sums what they met. In attention what is in q spoils its row of the
+ * head, what is in k or v every row of it. So a vector that is finite owes nothing
+ * to one that is not, and the engine refuses the others (FBY_ENOTFINITE).
  *
  * Threads: everything here is a pure function of its arguments; nothing
  * allocates. Pointers to floats are 4-byte aligned and may end where a mapping

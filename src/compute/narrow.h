@@ -13,7 +13,8 @@
  * An operand is made for one layer, whose packed weights say which inputs it
  * keeps apart (compute/int8.h); layers packed with the same `sizes` share it.
  *
- * Sameness, bounds and threads are those of compute/kernels.h.
+ * Sameness, bounds, threads, and what becomes of NaN and infinity in a row: as in
+ * compute/kernels.h. Weights are finite (model/weights.c refuses others).
  */
 #ifndef FBY_COMPUTE_NARROW_H
 #define FBY_COMPUTE_NARROW_H

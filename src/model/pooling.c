@@ -46,11 +46,14 @@ size_t fby_pooling_scratch(const fby_config *config)
     return config->modules.count > 2 ? 2 * ROWS * widest(config) * sizeof(float) : 0;
 }
 
-/* x / max(length, 1e-12), as torch.nn.functional.normalize. */
+/* x / max(length, 1e-12), as torch.nn.functional.normalize; NaN where the squares overflow, of
+ * which torch makes zeros. */
 static void normalize(const fby_kernels *kernels, float *x, size_t ld, uint32_t rows, uint32_t dim)
 {
-    for (uint32_t i = 0; i < rows; i++, x += ld)
-        kernels->scale(x, 1.0f / fmaxf(sqrtf(kernels->dot(x, x, dim)), 1e-12f), dim);
+    for (uint32_t i = 0; i < rows; i++, x += ld) {
+        float squares = kernels->dot(x, x, dim);
+        kernels->scale(x, squares < INFINITY ? 1.0f / fmaxf(sqrtf(squares), 1e-12f) : NAN, dim);
+    }
 }
 
 /* At most ROWS vectors, pooled into `from`; `to` is as large. */

@@ -5,41 +5,7 @@
 #include <string.h>
 
 #include "compute/bf16.h"
-#include "compute_test.h"
-
-#if defined(__x86_64__)
-extern const fby_narrow fby_int8_avxvnni_for_tests; /* see meson.build */
-#endif
-
-typedef struct narrow_tables {
-    const fby_narrow *table[2 * FBY_ISA_COUNT];
-    const fby_narrow *plain[2 * FBY_ISA_COUNT]; /* plain C's of the same precision */
-    uint32_t count;
-} narrow_tables;
-
-/* Each table that this machine can run once, plain C's first of its precision. */
-static narrow_tables runnable(void)
-{
-    narrow_tables all = {.count = 0};
-    for (int p = FBY_PRECISION_BF16; p <= FBY_PRECISION_INT8; p++)
-        for (int isa = 0; isa < FBY_ISA_COUNT; isa++) {
-            const fby_narrow *table = fby_narrow_for((fby_precision)p, (fby_isa)isa);
-            bool seen = !fby_isa_available((fby_isa)isa);
-            for (uint32_t i = 0; i < all.count; i++)
-                seen |= all.table[i] == table;
-            if (seen)
-                continue;
-            all.table[all.count] = table;
-            all.plain[all.count++] = fby_narrow_for((fby_precision)p, FBY_ISA_C);
-        }
-#if defined(__x86_64__)
-    if (fby_isa_available(FBY_ISA_AVX512VNNI)) {
-        all.table[all.count] = &fby_int8_avxvnni_for_tests;
-        all.plain[all.count++] = fby_narrow_for(FBY_PRECISION_INT8, FBY_ISA_C);
-    }
-#endif
-    return all;
-}
+#include "narrow_tables.h"
 
 /* Random weights whose every seventh input is ten times as large as the others, packed. */
 typedef struct layer {
@@ -149,7 +115,7 @@ static void a_product_is_off_by_no_more_than_its_roundings(void **state)
 {
     (void)state;
     fby_rng rng = fby_rng_from_env();
-    narrow_tables all = runnable();
+    narrow_tables all = runnable_narrow();
     for (uint32_t t = 0; t < all.count; t++) {
         for (int i = 0; i < 100; i++)
             check_shape(&rng, all.table[t], pick(&rng, 1, 50), pick(&rng, 1, 140),
@@ -165,7 +131,7 @@ static void every_table_gives_what_plain_c_gives(void **state)
 {
     (void)state;
     fby_rng rng = fby_rng_from_env();
-    narrow_tables all = runnable();
+    narrow_tables all = runnable_narrow();
     for (uint32_t t = 0; t < all.count; t++)
         for (int i = 0; i < 40; i++) {
             uint32_t rows = pick(&rng, 10, 30), n = pick(&rng, 30, 100), k = pick(&rng, 1, 400);
@@ -242,7 +208,7 @@ static void sums_of_int8_are_the_same_integers_in_every_table(void **state)
     (void)state;
     static const uint32_t inputs[] = {70, 129, 384, 1537, 16447, 16448, 16449, 32767, 32768};
     fby_rng rng = fby_rng_from_env();
-    narrow_tables all = runnable();
+    narrow_tables all = runnable_narrow();
     for (uint32_t t = 0; t < all.count; t++)
         for (size_t i = 0; i < sizeof inputs / sizeof inputs[0]; i++)
             if (strcmp(all.table[t]->precision, "int8") == 0)
@@ -289,7 +255,7 @@ static void a_row_has_the_same_bits_in_every_batch_and_fused(void **state)
 {
     (void)state;
     fby_rng rng = fby_rng_from_env();
-    narrow_tables all = runnable();
+    narrow_tables all = runnable_narrow();
     for (uint32_t t = 0; t < all.count; t++)
         for (uint32_t rows = 1; rows <= 45; rows++)
             check_fused(&rng, all.table[t], rows, pick(&rng, 1, 150), pick(&rng, 1, 150));
@@ -299,7 +265,7 @@ static void residual_and_norm_are_f32s(void **state)
 {
     (void)state;
     fby_rng rng = fby_rng_from_env();
-    narrow_tables all = runnable();
+    narrow_tables all = runnable_narrow();
     for (uint32_t t = 0; t < all.count; t++)
         for (uint32_t rows = 1; rows <= 31; rows++) {
             const fby_narrow *table = all.table[t];
@@ -354,7 +320,7 @@ static void any_row_goes_in_and_comes_out_without_harm(void **state)
     enum { N = 33, K = 70, ROWS = 8 };
     const float values[ROWS] = {0.0f, 1.0f, -1.0f, NAN, INFINITY, -INFINITY, 3e38f, 1e-42f};
     fby_rng rng = fby_rng_from_env();
-    narrow_tables all = runnable();
+    narrow_tables all = runnable_narrow();
     for (uint32_t t = 0; t < all.count; t++) {
         layer l = layer_new(&rng, all.table[t], N, K);
         fenced x = fenced_new(ROWS * K), out = fenced_new(ROWS * N);
@@ -438,7 +404,7 @@ static void attention_on_bf16_is_softmax_of_the_scores(void **state)
                                        31, 32, 33, 64, 255, 256, 257, 600};
     static const uint32_t dims[] = {2, 6, 16, 30, 32, 34, 64, 80, 128};
     fby_rng rng = fby_rng_from_env();
-    narrow_tables all = runnable();
+    narrow_tables all = runnable_narrow();
     for (uint32_t t = 0; t < all.count; t++) {
         if (all.table[t]->attention == NULL)
             continue;
@@ -453,7 +419,7 @@ static void what_attention_reads_is_the_product_rounded(void **state)
 {
     (void)state;
     fby_rng rng = fby_rng_from_env();
-    narrow_tables all = runnable();
+    narrow_tables all = runnable_narrow();
     for (uint32_t t = 0; t < all.count; t++)
         for (uint32_t rows = 1; rows <= 30 && all.table[t]->linear_bf16 != NULL; rows++) {
             uint32_t n = pick(&rng, 1, 100), k = pick(&rng, 1, 100);

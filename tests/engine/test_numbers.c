@@ -51,13 +51,19 @@ static int remove_model(void **state)
     return 0;
 }
 
-static void open_model(void)
+static void open_model_at(fby_precision precision)
 {
     fby_model_options options = FBY_MODEL_OPTIONS_INIT;
     options.cache_dir = "";
+    options.precision = precision;
     tiny_write(&tiny, dir);
     if (fby_model_open(dir, &options, &model) != FBY_OK)
         fail_msg("%s", fby_last_error());
+}
+
+static void open_model(void)
+{
+    open_model_at(FBY_PRECISION_F32);
 }
 
 /* A row of the words' table; 'c' is in no text but those that are to fail. */
@@ -82,9 +88,9 @@ static void a_vector_that_is_not_finite_is_refused_by_its_text(void **state)
     float vectors[TEXTS * HIDDEN];
     fby_text texts[TEXTS];
 
-    for (size_t k = 0; k < 3; k++) {
-        embedding_of('c')[k] = bad[k];
-        open_model();
+    for (size_t k = 0; k < 6; k++) {
+        embedding_of('c')[k % 3] = bad[k % 3];
+        open_model_at(k < 3 ? FBY_PRECISION_F32 : FBY_PRECISION_BF16);
         for (size_t i = 0; i < TEXTS; i++)
             texts[i] = (fby_text){i == 33 ? "b c" : "a b", 3};
         for (int normalize = FBY_NORMALIZE_MODEL; normalize <= FBY_NORMALIZE_NO; normalize++)

@@ -6,7 +6,8 @@
  * GELU (erf) is max(x, 0) less the even function |x| Phi(-|x|) = |x| / P(|x|)^16 (see
  * coefficients.h): 6 multiply-adds, 4 products and a division, where a polynomial alone takes
  * degree 14. At most 6e-7 off. The others come from exp: tanh(x) = (1 - e) / (1 + e),
- * e = exp(-2 |x|), with x's sign.
+ * e = exp(-2 |x|), with x's sign. What is not finite stays so: where a limit would be, at infinity,
+ * there is NaN.
  */
 #include "compute/avx2/avx2.h"
 #include "compute/avx2/vector.h"
@@ -16,6 +17,12 @@ static const float log2e = 0x1.715476p+0f;
 FBY_INLINE __m256 magnitude(__m256 x)
 {
     return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x);
+}
+
+/* y, NaN where x is not finite. */
+FBY_INLINE __m256 stays(__m256 x, __m256 y)
+{
+    return _mm256_fmadd_ps(x, _mm256_setzero_ps(), y);
 }
 
 FBY_INLINE __m256 gelu_erf(__m256 x)
@@ -50,7 +57,7 @@ FBY_INLINE __m256 tanh_of(__m256 x)
     const __m256 one = _mm256_set1_ps(1.0f), sign = _mm256_set1_ps(-0.0f);
     __m256 e = fby_avx2_exp2_of(_mm256_mul_ps(magnitude(x), _mm256_set1_ps(-2.0f * log2e)));
     __m256 y = _mm256_div_ps(_mm256_sub_ps(one, e), _mm256_add_ps(one, e));
-    return _mm256_or_ps(y, _mm256_and_ps(x, sign));
+    return stays(x, _mm256_or_ps(y, _mm256_and_ps(x, sign)));
 }
 
 FBY_INLINE __m256 activate(const fby_activation activation, __m256 x)
@@ -61,7 +68,7 @@ FBY_INLINE __m256 activate(const fby_activation activation, __m256 x)
     case FBY_ACTIVATION_GELU_TANH:
         return gelu_tanh(x);
     case FBY_ACTIVATION_RELU:
-        return _mm256_max_ps(_mm256_setzero_ps(), x);
+        return stays(x, _mm256_max_ps(_mm256_setzero_ps(), x));
     case FBY_ACTIVATION_TANH:
         return tanh_of(x);
     case FBY_ACTIVATION_NONE:

@@ -36,7 +36,7 @@ typedef struct head {
     const float *q, *k, *v;
     size_t ld;
     uint32_t tokens, dim;
-    float factor; /* scale log2(e) */
+    float factor; /* scale log2(e), or NaN */
     float *keys, *values, *scores, *maximum, *sum;
     float *out;
     size_t ldo;
@@ -188,9 +188,11 @@ FBY_INLINE void transpose(__m256 x[8])
     }
 }
 
-/* keys: panels (head_dim, 16); the last 8 or 16 columns padded with zeros. */
-static void turn_keys(const head *h, uint32_t first, uint32_t count)
+/* keys: panels (head_dim, 16); the last 8 or 16 columns padded with zeros. Returns 0, or NaN if a
+ * number is not finite: a key that scores minus infinity would weigh nothing, unseen. */
+static float turn_keys(const head *h, uint32_t first, uint32_t count)
 {
+    __m256 none = _mm256_setzero_ps();
     for (uint32_t key = 0; key < count; key += 8) {
         float *to = h->keys + (size_t)(key / PANEL) * PANEL * h->dim + key % PANEL;
         const float *from = h->k + (size_t)(first + key) * h->ld;
@@ -201,6 +203,9 @@ static void turn_keys(const head *h, uint32_t first, uint32_t count)
             for (uint32_t i = 0; i < 8; i++)
                 x[i] = i < rows ? fby_avx2_load(from + i * h->ld + d, h->dim - d)
                                 : _mm256_setzero_ps();
+            FBY_UNROLL
+            for (uint32_t i = 0; i < 8; i++)
+                none = _mm256_fmadd_ps(x[i], _mm256_setzero_ps(), none);
             transpose(x);
             FBY_UNROLL
             for (uint32_t i = 0; i < 8; i++)
@@ -208,6 +213,7 @@ static void turn_keys(const head *h, uint32_t first, uint32_t count)
                     _mm256_storeu_ps(to + (size_t)(d + i) * PANEL, x[i]);
         }
     }
+    return fby_avx2_sum(none);
 }
 
 /* The columns of v that whole vectors of a head do not reach, padded with zeros. */
@@ -370,12 +376,12 @@ static void add_values(const head *h, uint32_t query, uint32_t rows, uint32_t fi
     }
 }
 
-static void run_head(const head *h)
+static void run_head(head *h)
 {
     const uint32_t tiles = fby_div_up_u32(h->tokens, TILE);
     for (uint32_t first = 0; first < h->tokens; first += KEYS) {
         uint32_t count = fby_min_u32(KEYS, h->tokens - first), query = 0;
-        turn_keys(h, first, count);
+        h->factor += turn_keys(h, first, count);
         copy_values(h, first, count);
         for (uint32_t i = 0; i < tiles; i++) {
             uint32_t rows = h->tokens / tiles + (i < h->tokens % tiles);

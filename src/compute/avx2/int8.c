@@ -275,13 +275,24 @@ FBY_INLINE __m256 rest_of(const float *x, uint32_t rest)
     return _mm256_maskload_ps(x, _mm256_cmpeq_epi32(set, bit));
 }
 
-FBY_INLINE float largest_of(__m256 x)
+/* The smallest and largest of x's inputs that are not apart, and 0. */
+FBY_INLINE void range_of(const float *x, const uint16_t *rest, uint32_t k, float *low, float *high)
 {
-    float lanes[8], found = 0.0f;
-    _mm256_storeu_ps(lanes, x);
-    for (int i = 0; i < 8; i++)
-        found = lanes[i] > found ? lanes[i] : found;
-    return found;
+    __m256i most = _mm256_setzero_si256(), least = _mm256_setzero_si256();
+    for (uint32_t j = 0; j < k; j += 8) {
+        __m256i value = _mm256_castps_si256(rest_of(x + j, (uint32_t)rest[j / 16] >> j % 16));
+        most = _mm256_max_epi32(most, value);
+        least = _mm256_max_epu32(least, value);
+    }
+    uint32_t lanes[2][8];
+    _mm256_storeu_si256((__m256i *)(void *)lanes[0], most);
+    _mm256_storeu_si256((__m256i *)(void *)lanes[1], least);
+    uint32_t above = 0, below = 0;
+    for (int i = 0; i < 8; i++) {
+        above = lanes[0][i] > above ? lanes[0][i] : above;
+        below = lanes[1][i] > below ? lanes[1][i] : below;
+    }
+    fby_int8_range(above, below, low, high);
 }
 
 /* The codes of the 16 inputs from x on, of which `count` exist, as 16-bit numbers. Those of apart
@@ -301,18 +312,10 @@ static void quantize(const float *x, uint32_t k, const uint32_t *apart, const ui
                      fby_int8_row *row)
 {
     code *codes = (code *)(row + 1);
-    __m256 most_below = _mm256_setzero_ps(), most_above = _mm256_setzero_ps(); /* 0 */
-    float most = 0.0f;
-    for (uint32_t j = 0; j < k; j += 8) {
-        __m256 value = rest_of(x + j, (uint32_t)rest[j / 16] >> j % 16);
-        most_below = _mm256_max_ps(_mm256_sub_ps(_mm256_setzero_ps(), value), most_below);
-        most_above = _mm256_max_ps(value, most_above);
-    }
-    const float low = -largest_of(most_below), high = largest_of(most_above);
-    for (uint32_t i = 0; i < FBY_INT8_APART; i++)
-        if (apart[i] < k)
-            most = fby_int8_larger(__builtin_fabsf(x[apart[i]]), most);
-    const float scale = fby_int8_row_scale(low, high, most), by = 1.0f / scale;
+    float low, high;
+    range_of(x, rest, k, &low, &high);
+    const float scale = fby_int8_row_scale(low, high, fby_int8_apart_size(x, k, apart));
+    const float by = 1.0f / scale;
     const float zero = fby_int8_zero(low, by);
     const __m256 inverse = _mm256_set1_ps(by), zeros = _mm256_set1_ps(zero);
 

@@ -7,6 +7,7 @@
  */
 #include "compute/avx2/avx2.h"
 #include "compute/avx2/vector.h"
+#include "compute/norm.h"
 
 enum { SUMS = 4, STEP = SUMS * 8 };
 
@@ -72,8 +73,7 @@ void fby_avx2_layer_norm(const fby_layer_norm *norm, float *x, size_t ldx, uint3
     for (uint32_t row = 0; row < rows; row++, x += ldx) {
         float mean = sum_of(x, norm->n) / count;
         float variance = squares_from(x, mean, norm->n) / count;
-        float root = _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(variance + norm->epsilon)));
-        normalize(norm, x, mean, 1.0f / root);
+        normalize(norm, x, mean, fby_norm_factor(variance, norm->epsilon));
     }
 }
 
@@ -88,8 +88,9 @@ void fby_avx2_add(float *x, const float *y, uint32_t n)
 void fby_avx2_max(float *x, const float *y, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i += 8) {
-        __m256 larger = _mm256_max_ps(fby_avx2_load(x + i, n - i), fby_avx2_load(y + i, n - i));
-        fby_avx2_store(x + i, larger, n - i);
+        __m256 a = fby_avx2_load(x + i, n - i), b = fby_avx2_load(y + i, n - i);
+        __m256 larger = _mm256_fmadd_ps(a, _mm256_setzero_ps(), _mm256_max_ps(a, b));
+        fby_avx2_store(x + i, _mm256_fmadd_ps(b, _mm256_setzero_ps(), larger), n - i);
     }
 }
 

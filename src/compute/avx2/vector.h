@@ -46,13 +46,13 @@ FBY_INLINE float fby_avx2_largest(__m256 x)
 }
 
 /* 2^t for t < 128: t's nearest integer goes to the exponent, the rest through the polynomial of
- * coefficients.h. At most 1.01 ulp off; 0 below -126 and for NaN. */
+ * coefficients.h. At most 1.01 ulp off; 0 below -126. */
 FBY_INLINE __m256 fby_avx2_exp2_of(__m256 t)
 {
     const float *c = fby_exp2_coefficients;
     const __m256 least = _mm256_set1_ps(-126.0f);
-    __m256 normal = _mm256_cmp_ps(t, least, _CMP_GE_OQ);
-    t = _mm256_max_ps(t, least);
+    __m256 normal = _mm256_cmp_ps(t, least, _CMP_NLT_UQ); /* and NaN, which stays one */
+    t = _mm256_max_ps(least, t);
     __m256 whole = _mm256_round_ps(t, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
     __m256 r = _mm256_sub_ps(t, whole);
     __m256 p = _mm256_set1_ps(c[6]);

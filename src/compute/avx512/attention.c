@@ -33,7 +33,7 @@ typedef struct head {
     const float *q, *k, *v;
     size_t ld;
     uint32_t tokens, dim;
-    float factor; /* scale log2(e) */
+    float factor; /* scale log2(e), or NaN */
     float *keys, *scores, *maximum, *sum;
     float *out;
     size_t ldo;
@@ -138,9 +138,11 @@ static void run_product_of(const product *t, uint32_t rows)
 #undef RUN_WHOLE
 }
 
-/* keys: panels (head_dim, 32); the last 16 or 32 columns padded with zeros. */
-static void turn_keys(const head *h, uint32_t first, uint32_t count)
+/* keys: panels (head_dim, 32); the last 16 or 32 columns padded with zeros. Returns 0, or NaN if a
+ * number is not finite: a key that scores minus infinity would weigh nothing, unseen. */
+static float turn_keys(const head *h, uint32_t first, uint32_t count)
 {
+    __m512 none = _mm512_setzero_ps();
     for (uint32_t key = 0; key < count; key += 16) {
         float *to = h->keys + (size_t)(key / PANEL) * PANEL * h->dim + key % PANEL;
         const float *from = h->k + (size_t)(first + key) * h->ld;
@@ -152,6 +154,9 @@ static void turn_keys(const head *h, uint32_t first, uint32_t count)
             for (uint32_t i = 0; i < 16; i++)
                 x[i] = i < rows ? _mm512_maskz_loadu_ps(lanes, from + i * h->ld + d)
                                 : _mm512_setzero_ps();
+            FBY_UNROLL
+            for (uint32_t i = 0; i < 16; i++)
+                none = _mm512_fmadd_ps(x[i], _mm512_setzero_ps(), none);
             fby_avx512_transpose(x);
             FBY_UNROLL
             for (uint32_t i = 0; i < 16; i++)
@@ -159,6 +164,7 @@ static void turn_keys(const head *h, uint32_t first, uint32_t count)
                     _mm512_storeu_ps(to + (size_t)(d + i) * PANEL, x[i]);
         }
     }
+    return _mm512_reduce_add_ps(none);
 }
 
 static void score(const head *h, uint32_t query, uint32_t rows, uint32_t count)
@@ -260,12 +266,12 @@ static void add_values(const head *h, uint32_t query, uint32_t rows, uint32_t fi
     }
 }
 
-static void run_head(const head *h)
+static void run_head(head *h)
 {
     const uint32_t tiles = fby_div_up_u32(h->tokens, TILE);
     for (uint32_t first = 0; first < h->tokens; first += KEYS) {
         uint32_t count = fby_min_u32(KEYS, h->tokens - first), query = 0;
-        turn_keys(h, first, count);
+        h->factor += turn_keys(h, first, count);
         for (uint32_t i = 0; i < tiles; i++) {
             uint32_t rows = h->tokens / tiles + (i < h->tokens % tiles);
             factors by;

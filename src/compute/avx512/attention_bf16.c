@@ -38,7 +38,7 @@ typedef struct head {
     const uint16_t *q, *k, *v;
     size_t ld;
     uint32_t tokens, dim;
-    float factor; /* scale log2(e) */
+    float factor; /* scale log2(e), or NaN */
     uint32_t *keys, *values;
     float *scores;
     uint16_t *weights;
@@ -151,9 +151,11 @@ static void run_product_of(const product *t, uint32_t rows)
 #undef RUN_WHOLE
 }
 
-/* keys: panels (head_dim / 2, 32) of words; the last 16 or 32 columns padded with zeros. */
-static void turn_keys(const head *h, uint32_t first, uint32_t count)
+/* keys: panels (head_dim / 2, 32) of words; the last 16 or 32 columns padded with zeros. Returns 0
+ * or NaN, as in attention.c. */
+static float turn_keys(const head *h, uint32_t first, uint32_t count)
 {
+    __m512 none = _mm512_setzero_ps();
     const uint32_t words = h->dim / 2;
     for (uint32_t key = 0; key < count; key += 16) {
         uint32_t *to = h->keys + (size_t)(key / PANEL) * PANEL * words + key % PANEL;
@@ -167,6 +169,9 @@ static void turn_keys(const head *h, uint32_t first, uint32_t count)
                 x[i] = i < rows ? _mm512_castsi512_ps(_mm512_maskz_loadu_epi32(
                                       lanes, from + i * h->ld + (size_t)2 * d))
                                 : _mm512_setzero_ps();
+            FBY_UNROLL
+            for (uint32_t i = 0; i < 16; i++)
+                none = _mm512_dpbf16_ps(none, (__m512bh)x[i], (__m512bh)_mm512_setzero_ps());
             fby_avx512_transpose(x);
             FBY_UNROLL
             for (uint32_t i = 0; i < 16; i++)
@@ -174,6 +179,7 @@ static void turn_keys(const head *h, uint32_t first, uint32_t count)
                     _mm512_storeu_ps(to + (size_t)(d + i) * PANEL, x[i]);
         }
     }
+    return _mm512_reduce_add_ps(none);
 }
 
 FBY_INLINE __m512i widen(const uint16_t *x, __mmask16 lanes)
@@ -310,12 +316,12 @@ static void add_values(const head *h, uint32_t query, uint32_t rows, uint32_t fi
     }
 }
 
-static void run_head(const head *h)
+static void run_head(head *h)
 {
     const uint32_t tiles = fby_div_up_u32(h->tokens, TILE);
     for (uint32_t first = 0; first < h->tokens; first += KEYS) {
         uint32_t count = fby_min_u32(KEYS, h->tokens - first), query = 0;
-        turn_keys(h, first, count);
+        h->factor += turn_keys(h, first, count);
         pair_values(h, first, count);
         for (uint32_t i = 0; i < tiles; i++) {
             uint32_t rows = h->tokens / tiles + (i < h->tokens % tiles);

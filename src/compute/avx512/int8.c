@@ -259,11 +259,7 @@ static void product(const fby_linear *linear, fby_activation activation, const c
 
 /* ---- rows to codes ---- */
 
-/*
- * The smallest and largest of x's inputs that are not apart, and 0. As integers, of which a core
- * compares twice as many a cycle: those above 0 stand in order, and those below 0 are, without a
- * sign, above them in the reverse order. NaN is the largest or the smallest.
- */
+/* The smallest and largest of x's inputs that are not apart, and 0. */
 FBY_INLINE void range_of(const float *x, const uint16_t *rest, uint32_t k, float *low, float *high)
 {
     __m512i most[4], least[4], value[4];
@@ -293,14 +289,8 @@ FBY_INLINE void range_of(const float *x, const uint16_t *rest, uint32_t k, float
         _mm512_max_epi32(_mm512_max_epi32(most[0], most[1]), _mm512_max_epi32(most[2], most[3]));
     least[0] = _mm512_max_epu32(_mm512_max_epu32(least[0], least[1]),
                                 _mm512_max_epu32(least[2], least[3]));
-    const uint32_t bits_high = (uint32_t)_mm512_reduce_max_epi32(most[0]);
-    const uint32_t bits_low = _mm512_reduce_max_epu32(least[0]);
-    memcpy(high, &bits_high, sizeof bits_high);
-    memcpy(low, &bits_low, sizeof bits_low);
-    if (!(*low < 0.0f))
-        *low = *low == *low ? 0.0f : -INFINITY;
-    if (!(*high >= 0.0f))
-        *high = INFINITY;
+    fby_int8_range((uint32_t)_mm512_reduce_max_epi32(most[0]), _mm512_reduce_max_epu32(least[0]),
+                   low, high);
 }
 
 /* The lanes of four vectors as bytes, 0 … 255. */
@@ -393,12 +383,12 @@ FBY_INLINE scales scales_of(const float *x, const left *l)
     range_of(x, l->rest, l->k, &low, &high);
     s.apart = _mm256_mask_i32gather_ps(_mm256_setzero_ps(), x, l->apart,
                                        _mm256_castsi256_ps(l->exist), sizeof(float));
-    /* NaN does not count: maxima take their second operand then. */
-    __m256 size = _mm256_max_ps(_mm256_andnot_ps(sign, s.apart), _mm256_setzero_ps());
-    __m128 half = _mm_max_ps(_mm256_castps256_ps128(size), _mm256_extractf128_ps(size, 1));
-    half = _mm_max_ps(half, _mm_movehl_ps(half, half));
-    half = _mm_max_ss(half, _mm_movehdup_ps(half));
-    s.scale = fby_int8_row_scale(low, high, _mm_cvtss_f32(half));
+    /* As fby_int8_apart_size(). */
+    __m256i size = _mm256_castps_si256(_mm256_andnot_ps(sign, s.apart));
+    __m128i half = _mm_max_epu32(_mm256_castsi256_si128(size), _mm256_extracti128_si256(size, 1));
+    half = _mm_max_epu32(half, _mm_shuffle_epi32(half, 0x4e));
+    half = _mm_max_epu32(half, _mm_shuffle_epi32(half, 0xb1));
+    s.scale = fby_int8_row_scale(low, high, _mm_cvtss_f32(_mm_castsi128_ps(half)));
     s.by = 1.0f / s.scale;
     s.zero = fby_int8_zero(low, s.by);
     return s;

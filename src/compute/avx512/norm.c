@@ -8,6 +8,7 @@
  */
 #include "compute/avx512/avx512.h"
 #include "compute/avx512/vector.h"
+#include "compute/norm.h"
 
 enum { SUMS = 4, STEP = SUMS * 16, ROWS = FBY_AVX512_NORM_ROWS };
 
@@ -91,9 +92,8 @@ FBY_INLINE void normalize_rows(const fby_layer_norm *norm, float *x, size_t ldx,
     square_rows(x, ldx, norm->n, rows, mean, variance);
     FBY_UNROLL
     for (size_t row = 0; row < rows; row++) {
-        float root = _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(variance[row] + norm->epsilon)));
         middle[row] = _mm512_set1_ps(mean[row]);
-        scale[row] = _mm512_set1_ps(1.0f / root);
+        scale[row] = _mm512_set1_ps(fby_norm_factor(variance[row], norm->epsilon));
     }
     uint32_t i = 0;
     FBY_NO_UNROLL
@@ -141,7 +141,8 @@ void fby_avx512_max(float *x, const float *y, uint32_t n)
     for (uint32_t i = 0; i < n; i += 16) {
         __mmask16 lanes = fby_avx512_lanes(n - i, 0);
         __m512 a = _mm512_maskz_loadu_ps(lanes, x + i), b = _mm512_maskz_loadu_ps(lanes, y + i);
-        _mm512_mask_storeu_ps(x + i, lanes, _mm512_max_ps(a, b));
+        __m512 larger = _mm512_fmadd_ps(a, _mm512_setzero_ps(), _mm512_max_ps(a, b));
+        _mm512_mask_storeu_ps(x + i, lanes, _mm512_fmadd_ps(b, _mm512_setzero_ps(), larger));
     }
 }
 

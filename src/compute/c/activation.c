@@ -5,10 +5,10 @@
  * 2^t = 2^i 2^r, with i the integer nearest to t: the polynomial of coefficients.h
  * for 2^r, i added to the exponent. GELU (erf) is max(x, 0) less the even function
  * |x| Phi(-|x|) = |x| / P(|x|)^16; at most 6e-7 off. The others come from exp:
- * tanh(x) = (1 - e) / (1 + e), e = exp(-2 |x|), with x's sign.
+ * tanh(x) = (1 - e) / (1 + e), e = exp(-2 |x|), with x's sign. What is not finite
+ * stays so: where a limit would be, at infinity, there is NaN.
  */
 #include <math.h>
-#include <stdbool.h>
 #include <string.h>
 
 #include "compute/c/c.h"
@@ -18,8 +18,8 @@ float fby_c_exp2(float t)
 {
     const float *c = fby_exp2_coefficients;
     const float magic = 0x1.8p23f; /* t + magic is t rounded to an integer, in the low bits */
-    bool normal = t >= -126.0f;    /* not for NaN */
-    t = normal ? t : -126.0f;
+    if (!(t >= -126.0f))
+        return t < -126.0f ? 0.0f : t; /* NaN */
     float shifted = t + magic;
     float r = t - (shifted - magic);
     float p = c[6];
@@ -30,7 +30,7 @@ float fby_c_exp2(float t)
     memcpy(&bits, &p, sizeof bits);
     bits += exponent << 23;
     memcpy(&p, &bits, sizeof p);
-    return normal ? p : 0.0f;
+    return p;
 }
 
 static float gelu_erf(float x)
@@ -59,7 +59,7 @@ static float gelu_tanh(float x)
 static float tanh_(float x)
 {
     float e = fby_c_exp2(fabsf(x) * (-2.0f * log2e));
-    return copysignf((1.0f - e) / (1.0f + e), x);
+    return copysignf((1.0f - e) / (1.0f + e), x) + x * 0.0f; /* infinity gives NaN */
 }
 
 void fby_c_activate(fby_activation activation, float *x, uint32_t n)
@@ -77,7 +77,7 @@ void fby_c_activate(fby_activation activation, float *x, uint32_t n)
         return;
     case FBY_ACTIVATION_RELU:
         for (uint32_t i = 0; i < n; i++)
-            x[i] = x[i] > 0.0f ? x[i] : 0.0f;
+            x[i] = (x[i] > 0.0f ? x[i] : 0.0f) + x[i] * 0.0f; /* the same */
         return;
     case FBY_ACTIVATION_TANH:
         for (uint32_t i = 0; i < n; i++)

@@ -18,7 +18,7 @@ typedef struct head {
     const float *q, *k, *v;
     size_t ld;
     uint32_t tokens, dim;
-    float factor; /* scale log2(e) */
+    float factor; /* scale log2(e), or NaN */
     float *keys, *maximum, *sum;
     float *out;
     size_t ldo;
@@ -29,11 +29,18 @@ size_t fby_c_attention_scratch(uint32_t tokens, uint32_t head_dim)
     return fby_align_up(((size_t)head_dim * KEYS + 2 * (size_t)tokens) * sizeof(float), 64);
 }
 
-static void turn_keys(const head *h, uint32_t from, uint32_t count)
+/* Returns 0, or NaN if a number is not finite: a key that scores minus infinity would weigh
+ * nothing, unseen. */
+static float turn_keys(const head *h, uint32_t from, uint32_t count)
 {
+    float none = 0.0f;
     for (uint32_t key = 0; key < count; key++)
-        for (uint32_t i = 0; i < h->dim; i++)
-            h->keys[i * KEYS + key] = h->k[(size_t)(from + key) * h->ld + i];
+        for (uint32_t i = 0; i < h->dim; i++) {
+            float x = h->k[(size_t)(from + key) * h->ld + i];
+            h->keys[i * KEYS + key] = x;
+            none += x * 0.0f;
+        }
+    return none;
 }
 
 static float largest(const float *x, uint32_t n)
@@ -72,11 +79,11 @@ static void attend(const head *h, uint32_t query, uint32_t from, uint32_t count)
     h->sum[query] = sum;
 }
 
-static void one_head(const head *h)
+static void one_head(head *h)
 {
     for (uint32_t from = 0; from < h->tokens; from += KEYS) {
         uint32_t count = fby_min_u32(KEYS, h->tokens - from);
-        turn_keys(h, from, count);
+        h->factor += turn_keys(h, from, count);
         for (uint32_t query = 0; query < h->tokens; query++)
             attend(h, query, from, count);
     }

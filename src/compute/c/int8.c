@@ -56,18 +56,17 @@ static bool is_apart(const uint32_t *apart, uint32_t j)
 static void quantize(const float *x, uint32_t k, const uint32_t *apart, fby_int8_row *row)
 {
     uint8_t *codes = (uint8_t *)(row + 1);
-    float low = 0.0f, high = 0.0f, most = 0.0f;
+    float low = 0.0f, high = 0.0f, none = 0.0f; /* a sum of zeros, unless one is not finite */
     int32_t sum = 0;
-    for (uint32_t j = 0; j < k; j++)
+    for (uint32_t j = 0; j < k; j++) {
+        none += x[j] * 0.0f;
         if (!is_apart(apart, j)) {
             low = x[j] < low ? x[j] : low;
             high = x[j] > high ? x[j] : high;
         }
+    }
     memset(row, 0, operand_bytes(k));
-    for (uint32_t i = 0; i < FBY_INT8_APART; i++)
-        if (apart[i] < k)
-            most = fby_int8_larger(fabsf(x[apart[i]]), most);
-    row->scale = fby_int8_row_scale(low, high, most);
+    row->scale = fby_int8_row_scale(low, high + none, fby_int8_apart_size(x, k, apart));
     float inverse = 1.0f / row->scale, zero = fby_int8_zero(low, inverse);
     for (uint32_t j = 0; j < k; j++)
         if (!is_apart(apart, j)) {

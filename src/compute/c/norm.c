@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* LayerNorm, and the small sums over vectors; a sum runs in eight lanes, then over those. */
-#include <math.h>
-
 #include "compute/c/c.h"
+#include "compute/norm.h"
 
 enum { LANES = 8 };
 
@@ -36,7 +35,7 @@ void fby_c_layer_norm(const fby_layer_norm *norm, float *x, size_t ldx, uint32_t
     for (uint32_t row = 0; row < rows; row++, x += ldx) {
         float mean = sum_of(x, norm->n) / count;
         float variance = squares_from(x, mean, norm->n) / count;
-        float factor = 1.0f / sqrtf(variance + norm->epsilon);
+        float factor = fby_norm_factor(variance, norm->epsilon);
         for (uint32_t i = 0; i < norm->n; i++)
             x[i] = (x[i] - mean) * factor * norm->gamma[i] + norm->beta[i];
     }
@@ -51,7 +50,7 @@ void fby_c_add(float *x, const float *y, uint32_t n)
 void fby_c_max(float *x, const float *y, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++)
-        x[i] = x[i] > y[i] ? x[i] : y[i];
+        x[i] = (x[i] > y[i] ? x[i] : y[i]) + x[i] * 0.0f + y[i] * 0.0f;
 }
 
 void fby_c_scale(float *x, float factor, uint32_t n)

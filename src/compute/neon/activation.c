@@ -5,12 +5,19 @@
  *
  * GELU (erf) is max(x, 0) less the even function |x| Phi(-|x|) = |x| / P(|x|)^16 (see
  * coefficients.h): 6 multiply-adds, 4 products and a division a vector. At most 6e-7 off. The
- * others come from exp: tanh(x) = (1 - e) / (1 + e), e = exp(-2 |x|), with x's sign.
+ * others come from exp: tanh(x) = (1 - e) / (1 + e), e = exp(-2 |x|), with x's sign. What is not
+ * finite stays so: where a limit would be, at infinity, there is NaN.
  */
 #include "compute/neon/neon.h"
 #include "compute/neon/vector.h"
 
 static const float log2e = 0x1.715476p+0f;
+
+/* y, NaN where x is not finite. */
+FBY_INLINE float32x4_t stays(float32x4_t x, float32x4_t y)
+{
+    return vfmaq_f32(y, x, vdupq_n_f32(0.0f));
+}
 
 FBY_INLINE float32x4_t gelu_erf(float32x4_t x)
 {
@@ -42,7 +49,7 @@ FBY_INLINE float32x4_t tanh_of(float32x4_t x)
     const float32x4_t one = vdupq_n_f32(1.0f);
     float32x4_t e = fby_neon_exp2_of(vmulq_n_f32(vabsq_f32(x), -2.0f * log2e));
     float32x4_t y = vdivq_f32(vsubq_f32(one, e), vaddq_f32(one, e));
-    return vbslq_f32(vdupq_n_u32(0x80000000u), x, y);
+    return stays(x, vbslq_f32(vdupq_n_u32(0x80000000u), x, y));
 }
 
 FBY_INLINE float32x4_t activate(const fby_activation activation, float32x4_t x)
@@ -53,7 +60,7 @@ FBY_INLINE float32x4_t activate(const fby_activation activation, float32x4_t x)
     case FBY_ACTIVATION_GELU_TANH:
         return gelu_tanh(x);
     case FBY_ACTIVATION_RELU:
-        return vmaxq_f32(vdupq_n_f32(0.0f), x);
+        return stays(x, vmaxq_f32(vdupq_n_f32(0.0f), x));
     case FBY_ACTIVATION_TANH:
         return tanh_of(x);
     case FBY_ACTIVATION_NONE:

@@ -41,7 +41,7 @@ typedef struct head {
     const float *q, *k, *v;
     size_t ld;
     uint32_t tokens, dim;
-    float factor; /* scale log2(e) */
+    float factor; /* scale log2(e), or NaN */
     float *keys, *values, *scores, *maximum, *sum;
     float *out;
     size_t ldo;
@@ -158,9 +158,12 @@ FBY_INLINE void transpose(float32x4_t x[4])
     x[3] = vreinterpretq_f32_f64(vtrn2q_f64(odd, odd2));
 }
 
-/* keys: panels (head_dim, 16); the last columns padded with zeros to a multiple of 4. */
-static void turn_keys(const head *h, uint32_t first, uint32_t count)
+/* keys: panels (head_dim, 16); the last columns padded with zeros to a multiple of 4. Returns 0, or
+ * NaN if a number is not finite: a key that scores minus infinity would weigh nothing, unseen. */
+static float turn_keys(const head *h, uint32_t first, uint32_t count)
 {
+    const float32x4_t zero = vdupq_n_f32(0.0f);
+    float32x4_t none = zero;
     for (uint32_t key = 0; key < count; key += 4) {
         float *to = h->keys + (size_t)(key / PANEL) * PANEL * h->dim + key % PANEL;
         const float *from = h->k + (size_t)(first + key) * h->ld;
@@ -169,8 +172,10 @@ static void turn_keys(const head *h, uint32_t first, uint32_t count)
             float32x4_t x[4];
             FBY_UNROLL
             for (uint32_t i = 0; i < 4; i++)
-                x[i] =
-                    i < rows ? fby_neon_load(from + i * h->ld + d, h->dim - d) : vdupq_n_f32(0.0f);
+                x[i] = i < rows ? fby_neon_load(from + i * h->ld + d, h->dim - d) : zero;
+            FBY_UNROLL
+            for (uint32_t i = 0; i < 4; i++)
+                none = vfmaq_f32(none, x[i], zero);
             transpose(x);
             FBY_UNROLL
             for (uint32_t i = 0; i < 4; i++)
@@ -178,6 +183,7 @@ static void turn_keys(const head *h, uint32_t first, uint32_t count)
                     vst1q_f32(to + (size_t)(d + i) * PANEL, x[i]);
         }
     }
+    return vaddvq_f32(none);
 }
 
 /* The columns of v that whole vectors of a head do not reach, padded with zeros. */
@@ -314,12 +320,12 @@ static void add_values(const head *h, uint32_t query, uint32_t rows, uint32_t fi
     }
 }
 
-static void run_head(const head *h)
+static void run_head(head *h)
 {
     const uint32_t tiles = fby_div_up_u32(h->tokens, TILE);
     for (uint32_t first = 0; first < h->tokens; first += KEYS) {
         uint32_t count = fby_min_u32(KEYS, h->tokens - first), query = 0;
-        turn_keys(h, first, count);
+        h->factor += turn_keys(h, first, count);
         copy_values(h, first, count);
         for (uint32_t i = 0; i < tiles; i++) {
             uint32_t rows = h->tokens / tiles + (i < h->tokens % tiles);

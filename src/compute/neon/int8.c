@@ -331,21 +331,21 @@ static void product(const fby_linear *linear, fby_activation activation, const c
 
 /* ---- rows to codes ---- */
 
-/* The smallest and largest of x's inputs that are not apart, and 0. NaN does not count. */
+/* The smallest and largest of x's inputs that are not apart, and 0. */
 FBY_INLINE void range_of(const float *x, const uint16_t *rest, uint32_t k, float *low, float *high)
 {
     static const uint32_t bit[4] = {1, 2, 4, 8};
-    float32x4_t least = vdupq_n_f32(0.0f), most = vdupq_n_f32(0.0f);
+    uint32x4_t least = vdupq_n_u32(0);
+    int32x4_t most = vdupq_n_s32(0);
     for (uint32_t j = 0; j < k; j += 4) {
         uint32x4_t counts =
             vtstq_u32(vdupq_n_u32((uint32_t)rest[j / 16] >> j % 16), vld1q_u32(bit));
         uint32x4_t bits = vreinterpretq_u32_f32(fby_neon_load(x + j, k - j));
-        float32x4_t value = vreinterpretq_f32_u32(vandq_u32(bits, counts));
-        least = vminnmq_f32(least, value);
-        most = vmaxnmq_f32(most, value);
+        uint32x4_t value = vandq_u32(bits, counts);
+        least = vmaxq_u32(least, value);
+        most = vmaxq_s32(most, vreinterpretq_s32_u32(value));
     }
-    *low = vminnmvq_f32(least);
-    *high = vmaxnmvq_f32(most);
+    fby_int8_range((uint32_t)vmaxvq_s32(most), vmaxvq_u32(least), low, high);
 }
 
 /* Four inputs' codes, 0 … 255 but for what saturates later. */
@@ -371,13 +371,11 @@ static void quantize(const float *x, uint32_t k, const uint32_t *apart, const ui
                      fby_int8_row *row)
 {
     int8_t *codes = (int8_t *)(row + 1);
-    float low, high, most = 0.0f;
+    float low, high;
     int32_t sum = 0;
     range_of(x, rest, k, &low, &high);
-    for (uint32_t i = 0; i < FBY_INT8_APART; i++)
-        if (apart[i] < k)
-            most = fby_int8_larger(__builtin_fabsf(x[apart[i]]), most);
-    const float scale = fby_int8_row_scale(low, high, most), by = 1.0f / scale;
+    const float scale = fby_int8_row_scale(low, high, fby_int8_apart_size(x, k, apart));
+    const float by = 1.0f / scale;
     const float zero = fby_int8_zero(low, by);
     const float32x4_t inverse = vdupq_n_f32(by), zeros = vdupq_n_f32(zero);
 

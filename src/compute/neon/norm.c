@@ -5,10 +5,9 @@
  * those in a fixed order. A row of 384 floats is 96 vectors, read three times and
  * written once.
  */
-#include <math.h>
-
 #include "compute/neon/neon.h"
 #include "compute/neon/vector.h"
+#include "compute/norm.h"
 
 enum { SUMS = 4, STEP = SUMS * 4 };
 
@@ -73,7 +72,7 @@ void fby_neon_layer_norm(const fby_layer_norm *norm, float *x, size_t ldx, uint3
     for (uint32_t row = 0; row < rows; row++, x += ldx) {
         float mean = sum_of(x, norm->n) / count;
         float variance = squares_from(x, mean, norm->n) / count;
-        normalize(norm, x, mean, 1.0f / sqrtf(variance + norm->epsilon));
+        normalize(norm, x, mean, fby_norm_factor(variance, norm->epsilon));
     }
 }
 
@@ -88,8 +87,9 @@ void fby_neon_add(float *x, const float *y, uint32_t n)
 void fby_neon_max(float *x, const float *y, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i += 4) {
-        float32x4_t larger = vmaxq_f32(fby_neon_load(x + i, n - i), fby_neon_load(y + i, n - i));
-        fby_neon_store(x + i, larger, n - i);
+        float32x4_t a = fby_neon_load(x + i, n - i), b = fby_neon_load(y + i, n - i);
+        float32x4_t larger = vfmaq_f32(vmaxq_f32(a, b), a, vdupq_n_f32(0.0f));
+        fby_neon_store(x + i, vfmaq_f32(larger, b, vdupq_n_f32(0.0f)), n - i);
     }
 }
 

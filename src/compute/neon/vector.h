@@ -107,13 +107,13 @@ FBY_INLINE void fby_neon_multiply(float32x4_t acc[FBY_NEON_ROWS][FBY_NEON_VECTOR
 }
 
 /* 2^t for t < 128: t's nearest integer goes to the exponent, the rest through the polynomial of
- * coefficients.h. At most 1.01 ulp off; 0 below -126 and for NaN. */
+ * coefficients.h. At most 1.01 ulp off; 0 below -126. */
 FBY_INLINE float32x4_t fby_neon_exp2_of(float32x4_t t)
 {
     const float *c = fby_exp2_coefficients;
     const float32x4_t least = vdupq_n_f32(-126.0f);
-    uint32x4_t normal = vcgeq_f32(t, least);
-    t = vmaxnmq_f32(t, least);
+    uint32x4_t less = vcltq_f32(t, least); /* not NaN, which stays one */
+    t = vmaxq_f32(t, least);
     float32x4_t whole = vrndnq_f32(t);
     float32x4_t r = vsubq_f32(t, whole);
     float32x4_t p = vdupq_n_f32(c[6]);
@@ -122,7 +122,7 @@ FBY_INLINE float32x4_t fby_neon_exp2_of(float32x4_t t)
         p = vfmaq_f32(vdupq_n_f32(c[i]), p, r);
     int32x4_t exponent = vshlq_n_s32(vcvtq_s32_f32(whole), 23);
     int32x4_t bits = vaddq_s32(vreinterpretq_s32_f32(p), exponent);
-    return vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_s32(bits), normal));
+    return vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_s32(bits), less));
 }
 
 #endif
