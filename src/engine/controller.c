@@ -136,9 +136,17 @@ static double rate_of(const fby_controller *c)
     return c->crowd_work / c->crowd_slowness;
 }
 
-/* Where the load went away meanwhile: too few batches say nothing. */
+/* Where the load went away meanwhile: too few batches say nothing of fewer, and where more were
+ * allowed and no crowd came of it, what was found in one is over: teams, and a crowd that is
+ * smaller than all, want whoever is there. */
 static void expire_trial(fby_controller *c, uint64_t now_ns)
 {
+    if (c->trial == FBY_TRIAL_MORE && c->crowd_batches < CROWD_LEAST) {
+        c->trial = FBY_TRIAL_NONE;
+        c->trial_hold_ns = HOLD_LEAST_NS;
+        use(c, c->limits.workers);
+        return;
+    }
     end_trial(c, c->crowd_batches >= CROWD_LEAST ? rate_of(c) : 0, now_ns);
 }
 

@@ -13,7 +13,8 @@
  *              if what all do together grows by 5 %; likewise up again, 2 %.
  *              The next trial waits, twice as long after each that failed; one
  *              that is not over after a second, because the load is, ends. Where
- *              no crowd is seen for 800 ms, all may work again.
+ *              no crowd is seen for 800 ms, or none comes of a trial of more, all
+ *              may work again.
  * Tokens       With a target for calls' p99: a quarter fewer when more than 1 %
  *              of the last calls took longer, a quarter more when none took
  *              more than six tenths of it. Without one the goal decides:

@@ -134,6 +134,39 @@ static void a_finding_of_a_crowd_that_is_gone_is_forgotten(void **state)
     assert_int_equal(c.decision.workers, 4);
 }
 
+/* What a single caller's texts are computed by: a team where one may be formed. */
+static void feed_single_caller(fby_controller *c)
+{
+    const uint32_t team = c->decision.split ? c->decision.workers : 1;
+    feed(c, team, team, 1.0);
+}
+
+/*
+ * As `bench workers --load` showed it beside a neighbour: many call, one worker of two is found to
+ * do more; then the neighbour and all callers but one are gone. Every batch of the one caller is
+ * then as large a crowd as is allowed, and none of those that two share is one: what was found was
+ * held on to for ever, but for a second now and then.
+ */
+static void one_caller_behind_a_crowd_has_all_workers_again(void **state)
+{
+    (void)state;
+    fby_controller c = made(2, FBY_GOAL_THROUGHPUT, 0);
+    assert_int_equal(mostly_used(thrashing, &c, 2000), 1);
+    while (c.decision.workers != 1 || c.trial != FBY_TRIAL_NONE)
+        feed(&c, 1, c.decision.workers, thrashing(c.decision.workers));
+    const uint64_t changed_ns = now_ns;
+    while (now_ns < changed_ns + 2000000000)
+        feed_single_caller(&c);
+    uint64_t by_all_ns = 0, before_ns = now_ns;
+    while (now_ns < changed_ns + 8000000000) {
+        const bool all = c.decision.workers == 2;
+        const uint64_t began_ns = now_ns;
+        feed_single_caller(&c);
+        by_all_ns += all ? now_ns - began_ns : 0;
+    }
+    assert_int_equal(by_all_ns, now_ns - before_ns);
+}
+
 static void a_held_number_of_workers_is_held(void **state)
 {
     (void)state;
@@ -201,6 +234,7 @@ int main(void)
         cmocka_unit_test(workers_are_left_off_where_fewer_do_more_and_taken_back),
         cmocka_unit_test(a_trial_whose_load_is_gone_ends),
         cmocka_unit_test(a_finding_of_a_crowd_that_is_gone_is_forgotten),
+        cmocka_unit_test(one_caller_behind_a_crowd_has_all_workers_again),
         cmocka_unit_test(a_held_number_of_workers_is_held),
         cmocka_unit_test(tokens_shrink_until_calls_are_in_time_and_grow_back),
         cmocka_unit_test(the_goal_of_latency_takes_smaller_batches),
