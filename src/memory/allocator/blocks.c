@@ -59,7 +59,7 @@ static size_t class_request(size_t size, size_t align)
 FBY_COLD static void *late_malloc(size_t size, size_t align, bool *zeroed)
 {
     *zeroed = false;
-    fby_cache *cache = fby_cache_thread_ends() ? fby_cache_borrow() : NULL;
+    fby_cache *cache = fby_cache_borrow();
     if (cache == NULL)
         return no_memory();
     size_t request = class_request(size, align);
@@ -119,10 +119,7 @@ void *fby_blocks_calloc(size_t count, size_t size)
 
 static void free_other(fby_cache *cache, void *block)
 {
-    uint32_t unit = fby_unit_of(block);
-    if (FBY_UNLIKELY(unit == 0 || !fby_region_describes(unit)))
-        fby_harden_fail(block, FBY_FOREIGN);
-    fby_span *span = fby_span_at(unit);
+    fby_span *span = fby_span_at(fby_unit_of(block));
     bool remote = false;
     if (span->kind == FBY_UNIT_SCOPE) {
         fby_scope_drop(cache, block);
@@ -141,7 +138,7 @@ static void free_other(fby_cache *cache, void *block)
 
 FBY_COLD static void late_free(void *block, uint32_t class_index)
 {
-    fby_cache *cache = fby_cache_thread_ends() ? fby_cache_borrow() : NULL;
+    fby_cache *cache = fby_cache_borrow();
     if (cache == NULL)
         return; /* no memory even for a cache: the block stays where it is */
     if (class_index == 0) {
@@ -159,9 +156,11 @@ FBY_NOINLINE void fby_blocks_free(void *block)
     if (block == NULL)
         return;
     int kept = errno;
-    fby_cache *cache = fby_cache_self();
     uint32_t unit = fby_unit_of(block);
-    uint32_t class_index = unit != 0 ? fby_map_of(fby_the_region.base)[unit] : 0;
+    if (FBY_UNLIKELY(unit == 0 || !fby_region_describes(unit)))
+        fby_harden_fail(block, FBY_FOREIGN);
+    uint32_t class_index = fby_map_of(fby_the_region.base)[unit];
+    fby_cache *cache = fby_cache_self_to_free();
     if (FBY_UNLIKELY(cache == NULL))
         late_free(block, class_index);
     else if (class_index == 0)
@@ -235,6 +234,21 @@ void *fby_blocks_realloc(void *block, size_t size)
     return moved;
 }
 
+/* A block of a class that no scope owns; the thread may have one open. */
+static void *unscoped(fby_cache *cache, size_t size)
+{
+    void *block = NULL;
+    fby_lock_take(&cache->lock);
+    uint32_t gate = cache->gate;
+    if (gate != 0) {
+        cache->gate = gate & ~(uint32_t)FBY_GATE_SCOPE;
+        block = fby_gate_malloc(cache, fby_class_of(size), size, 1);
+        cache->gate = gate;
+    }
+    fby_lock_release(&cache->lock);
+    return gate != 0 ? block : fby_blocks_malloc_inline(size);
+}
+
 void *fby_blocks_outlive(void *block)
 {
     fby_cache *cache = fby_cache_self();
@@ -244,15 +258,11 @@ void *fby_blocks_outlive(void *block)
     if (cache == NULL)
         return no_memory();
     if (size <= FBY_SMALL_MAX) {
-        /* The thread may have a scope open: past its gate. */
-        fby_lock_take(&cache->lock);
-        copy = cache->gate != 0 ? fby_cache_kept_pop(cache, fby_class_of(size)) : NULL;
-        bool open = cache->gate == 0;
-        fby_lock_release(&cache->lock);
-        if (open)
-            copy = fby_blocks_malloc_inline(size);
+        copy = unscoped(cache, size);
     } else {
         copy = fby_large_malloc(&cache->arena, size, 1, &zeroed);
+        if (copy != NULL)
+            fby_gate_count_malloc(cache, copy, size, fby_large_usable(copy), 1);
     }
     if (copy == NULL)
         return no_memory();

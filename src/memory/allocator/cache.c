@@ -307,12 +307,68 @@ void fby_cache_flush(fby_cache *cache)
     fby_lock_release(&cache->lock);
 }
 
+/* ---- all caches ---- */
+
+static struct {
+    _Atomic(fby_cache *) first; /* changed under the lock */
+    fby_lock lock;
+    fby_cache *unused; /* under the lock */
+} all;
+
+fby_cache *fby_cache_first(void)
+{
+    /* C1, with C2. */
+    return atomic_load_explicit(&all.first, memory_order_acquire);
+}
+
+static void put_unused(fby_cache *cache)
+{
+    fby_lock_take(&all.lock);
+    cache->free_next = all.unused;
+    all.unused = cache;
+    fby_lock_release(&all.lock);
+}
+
 /* ---- stealing ---- */
+
+typedef struct tops {
+    fby_slot *of[FBY_CLASSES];
+} tops;
+
+/* The tops of an open cache whose owner may be running; false if that is gone, and its thread-local
+ * variables with it. */
+static bool read_tops(fby_cache *cache, tops *read)
+{
+#if FBY_TSAN
+    for (uint32_t c = 0; c < FBY_CLASSES; c++)
+        read->of[c] = atomic_load_explicit(&cache->open->top[c], memory_order_seq_cst);
+    return true;
+#else
+    return fby_os_read(read->of, cache->open->top, sizeof read->of) &&
+           !fby_owner_gone(&cache->owner);
+#endif
+}
+
+/* A cache whose owner is gone without a word. Which of the blocks in its slots were free is known
+ * by its tops alone: they are lost. */
+static void abandon(fby_cache *cache)
+{
+    for (uint32_t c = 1; c < FBY_CLASSES; c++) {
+        for (fby_slot *slot = cache->base[c]; slot < cache->end[c]; slot++)
+            put(slot, NULL);
+        cache->kept[c] = cache->base[c];
+        cache->robbed[c] = false;
+    }
+    cache->open = NULL;
+    cache->scope = NULL; /* what it owned is lost too */
+    cache->used = false;
+    cache->untraced = false;
+}
 
 /* What the thief took out of the slots, class after class; it is one thread at a time. */
 typedef struct loot {
-    fby_slot *top[FBY_CLASSES]; /* as it was before */
-    void *block[];              /* by the slot's number in the cache */
+    tops before, after; /* the slots were emptied */
+    void *block[];      /* by the slot's number in the cache */
 } loot;
 
 static struct {
@@ -346,47 +402,59 @@ void fby_cache_end_settling(void)
 static void take_slots(fby_cache *cache, loot *taken)
 {
     for (uint32_t c = 1; c < FBY_CLASSES; c++) {
-        fby_slot *base = cache->base[c];
-        taken->top[c] = top_of(cache, c);
-        cache->robbed[c] |= taken->top[c] > base;
-        for (fby_slot *slot = base; slot < taken->top[c]; slot++)
+        fby_slot *base = cache->base[c], *top = taken->before.of[c];
+        cache->robbed[c] |= top > base;
+        for (fby_slot *slot = base; slot < top; slot++)
             /* S4, with S3. */
             taken->block[slot - slots_of(cache)] =
                 atomic_exchange_explicit(slot, NULL, memory_order_seq_cst);
     }
 }
 
-/* The owner of `cache` may be running; its lock is held. See cache.h for why this is right. */
-static void steal_locked(fby_cache *cache, loot *taken)
+/* The blocks of a class that the thief may keep go to their spans. */
+static void sort_loot(fby_cache *cache, uint32_t c, const loot *taken)
 {
-    take_slots(cache, taken);
-#if !FBY_TSAN
-    fby_os_barrier(); /* S2, with S1 */
-#endif
-    for (uint32_t c = 1; c < FBY_CLASSES; c++) {
-        returning r = {.class_index = c};
-        fby_slot *now = atomic_load_explicit(&cache->open->top[c], memory_order_seq_cst);
-        for (fby_slot *slot = cache->base[c]; slot < taken->top[c] && slot <= now; slot++) {
-            void *block = taken->block[slot - slots_of(cache)], *none = NULL;
-            if (block == NULL)
-                continue;
-            if (slot == now)
-                atomic_compare_exchange_strong_explicit(slot, &none, block, memory_order_seq_cst,
-                                                        memory_order_relaxed);
-            else if (atomic_load_explicit(slot, memory_order_seq_cst) == NULL)
-                add(&r, block);
-        }
-        give_back(&r);
+    returning r = {.class_index = c};
+    fby_slot *now = taken->after.of[c];
+    for (fby_slot *slot = cache->base[c]; slot < taken->before.of[c] && slot <= now; slot++) {
+        void *block = taken->block[slot - slots_of(cache)], *none = NULL;
+        if (block == NULL)
+            continue;
+        if (slot == now)
+            atomic_compare_exchange_strong_explicit(slot, &none, block, memory_order_seq_cst,
+                                                    memory_order_relaxed);
+        else if (atomic_load_explicit(slot, memory_order_seq_cst) == NULL)
+            add(&r, block);
     }
+    give_back(&r);
+}
+
+/* The owner of `cache` may be running; its lock is held. See cache.h for why this is right. False:
+ * the owner is gone, and what it had is lost. Without a barrier nothing is taken; should the system
+ * refuse it between the two calls, what was taken is lost, since nobody knows whose it is. */
+static bool steal_locked(fby_cache *cache, loot *taken)
+{
+    if (!FBY_TSAN && !fby_os_barrier())
+        return true;
+    if (!read_tops(cache, &taken->before))
+        return false;
+    take_slots(cache, taken);
+    if (!FBY_TSAN && !fby_os_barrier()) /* S2, with S1 */
+        return true;
+    if (!read_tops(cache, &taken->after))
+        return false;
+    for (uint32_t c = 1; c < FBY_CLASSES; c++)
+        sort_loot(cache, c, taken);
+    return true;
 }
 
 /* A number that changes when a top does, and whether any stack has a block. */
-static uint64_t digest(fby_cache *cache, bool *holds)
+static uint64_t digest(fby_cache *cache, fby_slot *const *tops_of, bool *holds)
 {
     uint64_t sum = 0;
     *holds = false;
     for (uint32_t c = 1; c < FBY_CLASSES; c++) {
-        fby_slot *top = cache->open == NULL ? cache->kept[c] : top_of(cache, c);
+        fby_slot *top = tops_of[c];
         sum = (sum ^ (uintptr_t)top) * 0x9e3779b97f4a7c15u;
         for (fby_slot *slot = cache->base[c]; slot < top && !*holds; slot++)
             *holds = get(slot) != NULL;
@@ -394,42 +462,56 @@ static uint64_t digest(fby_cache *cache, bool *holds)
     return sum;
 }
 
-bool fby_cache_settle(fby_cache *cache)
+/* Of a cache that no thread has open. */
+static bool settle_shut(fby_cache *cache)
 {
-    bool holds = true;
-    if (!fby_lock_try(&cache->lock))
-        return true; /* busy */
-    uint64_t sum = digest(cache, &holds);
+    bool holds;
+    uint64_t sum = digest(cache, cache->kept, &holds);
     bool still = sum == cache->seen;
     cache->seen = sum;
     if (still && holds) {
-        if (cache->open == NULL) {
-            flush_locked(cache);
-            cache->seen = digest(cache, &holds);
-        } else if (fby_os_barrier_ready() && the_loot() != NULL) {
-            steal_locked(cache, the_loot());
-            digest(cache, &holds);
-        } else {
-            holds = false; /* nothing that could be done about it */
-        }
+        flush_locked(cache);
+        cache->seen = digest(cache, cache->kept, &holds);
     }
+    return holds;
+}
+
+/* `*gone`: the owner is. */
+static bool settle_open(fby_cache *cache, bool *gone)
+{
+    tops now;
+    bool holds;
+    *gone = !read_tops(cache, &now);
+    if (*gone)
+        return true;
+    uint64_t sum = digest(cache, now.of, &holds);
+    bool still = sum == cache->seen;
+    cache->seen = sum;
+    if (!still || !holds)
+        return holds;
+    if (!fby_os_barrier_ready() || the_loot() == NULL)
+        return false; /* nothing that could be done about it */
+    *gone = !steal_locked(cache, the_loot());
+    if (!*gone)
+        digest(cache, now.of, &holds);
+    return holds && fby_os_barrier_ready();
+}
+
+bool fby_cache_settle(fby_cache *cache)
+{
+    if (!fby_lock_try(&cache->lock))
+        return true; /* busy */
+    bool gone = false;
+    bool holds = cache->open != NULL ? settle_open(cache, &gone) : settle_shut(cache);
+    if (gone)
+        abandon(cache);
     fby_lock_release(&cache->lock);
+    if (gone)
+        put_unused(cache);
     return holds;
 }
 
 /* ---- caches come and go with threads ---- */
-
-static struct {
-    _Atomic(fby_cache *) first;
-    fby_lock lock;
-    fby_cache *unused; /* under the lock */
-} all;
-
-fby_cache *fby_cache_first(void)
-{
-    /* C1, with C2. */
-    return atomic_load_explicit(&all.first, memory_order_acquire);
-}
 
 static fby_cache *make(void)
 {
@@ -446,12 +528,12 @@ static fby_cache *make(void)
         cache->base[c] = cache->end[c] = cache->kept[c] = cache->unused;
     cache->pool = fby_shared_pool_here();
     fby_arena_init(&cache->arena, cache->pool->node);
-    fby_cache *first = atomic_load_explicit(&all.first, memory_order_relaxed);
-    do {
-        cache->all_next = first;
-        /* C2, with C1. */
-    } while (!atomic_compare_exchange_weak_explicit(&all.first, &first, cache, memory_order_release,
-                                                    memory_order_relaxed));
+    /* Under the lock, so that a fork, which holds it, meets the same caches before and after. */
+    fby_lock_take(&all.lock);
+    cache->all_next = atomic_load_explicit(&all.first, memory_order_relaxed);
+    /* C2, with C1. */
+    atomic_store_explicit(&all.first, cache, memory_order_release);
+    fby_lock_release(&all.lock);
     return cache;
 }
 
@@ -463,14 +545,6 @@ static fby_cache *take_unused(void)
         all.unused = cache->free_next;
     fby_lock_release(&all.lock);
     return cache;
-}
-
-static void put_unused(fby_cache *cache)
-{
-    fby_lock_take(&all.lock);
-    cache->free_next = all.unused;
-    all.unused = cache;
-    fby_lock_release(&all.lock);
 }
 
 /* At the end of a thread: the cache waits for another. */
@@ -486,6 +560,8 @@ static void leave(void *argument)
     if (cache->open != NULL)
         shut(cache);
     cache->used = false;
+    if (!FBY_TSAN)
+        fby_owner_end(&cache->owner);
     fby_lock_release(&cache->lock);
     put_unused(cache);
 }
@@ -500,6 +576,8 @@ static fby_cache *take(bool use)
         return NULL;
     fby_lock_take(&cache->lock);
     cache->used = use;
+    if (use && !FBY_TSAN)
+        fby_owner_begin(&cache->owner);
     cache->gate = atomic_load_explicit(&fby_cache_gate_always, memory_order_relaxed);
     fby_lock_release(&cache->lock);
     return cache;
@@ -520,14 +598,18 @@ fby_cache *fby_cache_self(void)
     return cache;
 }
 
-bool fby_cache_thread_ends(void)
+fby_cache *fby_cache_self_to_free(void)
 {
-    return thread_ends;
+    enum { BORROWED_FREES = 16 };
+    static _Thread_local uint32_t frees;
+    if (fby_cache_mine != &fby_cache_none)
+        return fby_cache_mine;
+    return ++frees > BORROWED_FREES ? fby_cache_self() : NULL;
 }
 
 fby_cache *fby_cache_borrow(void)
 {
-    return take(false);
+    return fby_shared_start(leave) ? take(false) : NULL;
 }
 
 void fby_cache_return(fby_cache *cache)
@@ -555,14 +637,17 @@ void fby_cache_unlock_all(void)
     fby_lock_release(&all.lock);
 }
 
-/* Its thread is not there, but what it had is; it may have vanished between a pop that found
- * nothing and the slow path. */
+/* Its thread is not there, but what it had is, unless it had ended before the fork; it may have
+ * vanished between a pop that found nothing and the slow path. */
 static void shut_for_lost_thread(fby_cache *cache)
 {
-    for (uint32_t c = 1; c < FBY_CLASSES; c++) {
-        fby_slot *top = top_of(cache, c);
-        cache->kept[c] = compact(cache, c, top);
+    tops last;
+    if (!read_tops(cache, &last)) {
+        abandon(cache);
+        return;
     }
+    for (uint32_t c = 1; c < FBY_CLASSES; c++)
+        cache->kept[c] = compact(cache, c, last.of[c]);
     cache->open = NULL;
 }
 
@@ -573,8 +658,11 @@ void fby_cache_after_fork(void)
     for (fby_cache *cache = fby_cache_first(); cache != NULL; cache = cache->all_next) {
         fby_lock_reset(&cache->lock);
         fby_lock_reset(&cache->arena.lock);
-        if (cache == fby_cache_mine)
+        if (cache == fby_cache_mine) {
+            if (!FBY_TSAN)
+                fby_owner_begin(&cache->owner);
             continue;
+        }
         if (cache->open != NULL)
             shut_for_lost_thread(cache);
         cache->used = false;

@@ -51,6 +51,7 @@
 #include <stdint.h>
 
 #include "memory/allocator/large.h"
+#include "memory/allocator/owner.h"
 #include "memory/allocator/pool.h"
 #include "memory/allocator/size_class.h"
 
@@ -102,6 +103,7 @@ typedef struct fby_cache {
     _Alignas(FBY_CACHELINE) fby_lock lock; /* the slow paths, the thief */
     uint32_t gate;                         /* why each call is looked at; 0: it is not */
     fby_stacks *open;                      /* its thread's; NULL: shut */
+    fby_owner owner;                       /* of what `open` points to */
     bool used;                             /* by a thread */
     bool untraced;               /* inside a call that is recorded as a whole; the owner's */
     bool robbed[FBY_CLASSES];    /* the stack may have gaps, which the next slow path closes */
@@ -226,11 +228,15 @@ static inline bool fby_cache_push(uint32_t class_index, void *block)
  * thread has given its cache up because it ends. */
 fby_cache *fby_cache_self(void);
 
-/* For what a thread still does after that, a call at a time: a cache that no thread has, shut; NULL
+/* The same for a thread that frees. One that has no cache gets one after some frees only: libc
+ * frees on behalf of a thread that ends, when no destructor will give a cache up again. NULL: none,
+ * or not yet. */
+fby_cache *fby_cache_self_to_free(void);
+
+/* For what a thread does without one, a call at a time: a cache that no thread has, shut; NULL
  * for want of memory. */
 fby_cache *fby_cache_borrow(void);
 void fby_cache_return(fby_cache *cache);
-bool fby_cache_thread_ends(void);
 
 /* After a pop that gave NULL: a block of the class for a request of `size` bytes at a multiple of
  * `align`; NULL for want of memory. */

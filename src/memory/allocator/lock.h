@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/assert.h"
 #include "base/platform.h"
 
 typedef struct fby_lock {
@@ -37,7 +38,9 @@ static inline void fby_lock_take(fby_lock *lock)
 static inline void fby_lock_release(fby_lock *lock)
 {
     /* L2, with L1. */
-    if (FBY_UNLIKELY(atomic_exchange_explicit(&lock->state, 0, memory_order_release) == 2))
+    uint32_t before = atomic_exchange_explicit(&lock->state, 0, memory_order_release);
+    fby_assert_debug(before != 0);
+    if (FBY_UNLIKELY(before == 2))
         fby_lock_wake(lock);
 }
 

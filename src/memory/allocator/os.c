@@ -7,8 +7,10 @@
 #include <linux/membarrier.h>
 #include <sched.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -101,6 +103,18 @@ void fby_os_populate(void *at, size_t size)
     raw(SYS_madvise, (long)at, (long)size, MADV_POPULATE_WRITE, 0, 0, 0);
 }
 
+bool fby_os_read(void *to, const void *from, size_t size)
+{
+    struct iovec here = {to, size}, there = {(void *)(uintptr_t)from, size};
+    long self = raw(SYS_getpid, 0, 0, 0, 0, 0, 0);
+    long got = raw(SYS_process_vm_readv, self, (long)&here, 1, (long)&there, 1, 0);
+    if (got == -ENOSYS || got == -EPERM) {
+        memcpy(to, from, size);
+        return true;
+    }
+    return got == (long)size;
+}
+
 void fby_os_huge(void *at, size_t size)
 {
     raw(SYS_madvise, (long)at, (long)size, MADV_HUGEPAGE, 0, 0, 0);
@@ -155,11 +169,12 @@ uint64_t fby_os_now_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-void fby_os_wait(_Atomic uint32_t *word, uint32_t value, uint32_t timeout_ms)
+bool fby_os_wait(_Atomic uint32_t *word, uint32_t value, uint32_t timeout_ms)
 {
     struct timespec limit = {timeout_ms / 1000, (long)(timeout_ms % 1000) * 1000000};
-    raw(SYS_futex, (long)word, FUTEX_WAIT_PRIVATE, (long)value,
-        timeout_ms == UINT32_MAX ? 0 : (long)&limit, 0, 0);
+    long result = raw(SYS_futex, (long)word, FUTEX_WAIT_PRIVATE, (long)value,
+                      timeout_ms == UINT32_MAX ? 0 : (long)&limit, 0, 0);
+    return result == 0 || result == -ETIMEDOUT || result == -EAGAIN || result == -EINTR;
 }
 
 void fby_os_wake(_Atomic uint32_t *word, uint32_t count)
@@ -167,22 +182,26 @@ void fby_os_wake(_Atomic uint32_t *word, uint32_t count)
     raw(SYS_futex, (long)word, FUTEX_WAKE_PRIVATE, (long)count, 0, 0, 0);
 }
 
+static _Atomic uint32_t barrier_state; /* 0 unknown, 1 works, 2 does not */
+
 bool fby_os_barrier_ready(void)
 {
-    /* 0 unknown, 1 works, 2 does not. Two threads may both find out; they find the same. */
-    static _Atomic uint32_t known;
-    uint32_t state = atomic_load_explicit(&known, memory_order_relaxed);
+    /* Two threads may both find out; they find the same. */
+    uint32_t state = atomic_load_explicit(&barrier_state, memory_order_relaxed);
     if (state == 0) {
         long result = raw(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0, 0, 0, 0);
         state = result == 0 ? 1 : 2;
-        atomic_store_explicit(&known, state, memory_order_relaxed);
+        atomic_store_explicit(&barrier_state, state, memory_order_relaxed);
     }
     return state == 1;
 }
 
-void fby_os_barrier(void)
+bool fby_os_barrier(void)
 {
-    raw(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0, 0, 0, 0);
+    if (raw(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0, 0, 0, 0) == 0)
+        return true;
+    atomic_store_explicit(&barrier_state, 2, memory_order_relaxed);
+    return false;
 }
 
 /* ---- the background thread ---- */

@@ -31,6 +31,9 @@ void fby_os_unmap(void *at, size_t size);
 bool fby_os_purge(void *at, size_t size);
 /* Faults the pages in at once, where the kernel can (5.14). Background thread too. */
 void fby_os_populate(void *at, size_t size);
+/* Copies memory that may not be there: false if some of it is not. Where the kernel does not let a
+ * process read itself this way, the memory has to be there. Background thread too. */
+bool fby_os_read(void *to, const void *from, size_t size);
 /* Asks for huge pages. */
 void fby_os_huge(void *at, size_t size);
 /* Prefers memory of `node`. */
@@ -43,16 +46,17 @@ uint32_t fby_os_node(void);
 uint64_t fby_os_now_ms(void);
 
 /* Sleeps while `*word` is `value`, at most `timeout_ms` (UINT32_MAX: without end); wakes `count`.
- * Background thread too. */
-void fby_os_wait(_Atomic uint32_t *word, uint32_t value, uint32_t timeout_ms);
+ * False if the system refuses to wait. Background thread too. */
+bool fby_os_wait(_Atomic uint32_t *word, uint32_t value, uint32_t timeout_ms);
 void fby_os_wake(_Atomic uint32_t *word, uint32_t count);
 
 /* Whether fby_os_barrier() works here; the first call registers the process. Background thread
  * too. */
 bool fby_os_barrier_ready(void);
-/* Returns after every running thread of the process has passed a full memory barrier. Background
- * thread too. */
-void fby_os_barrier(void);
+/* Returns after every running thread of the process has passed a full memory barrier; false if the
+ * system refuses, as a filter of system calls may from some moment on: then it is not ready either.
+ * Background thread too. */
+bool fby_os_barrier(void);
 
 /* Starts `body` on a thread that libc does not know of, all signals blocked, with an empty
  * thread-local block of its own; `*running` is set to 1 here and becomes 0, with a futex wake, when

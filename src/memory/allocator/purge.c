@@ -19,23 +19,24 @@ enum {
 
 static struct {
     fby_lock lock; /* one tick at a time */
-    bool background;
     uint64_t started_ms;
     _Atomic uint64_t last_ms; /* last tick in a slow path */
     _Atomic uint32_t running; /* the kernel clears it when the thread has left */
     _Atomic uint32_t never;   /* what the thread sleeps on */
+    _Atomic bool background;  /* a thread does the ticks; slow paths where it does not */
 } all;
 
 void fby_purge_start(void)
 {
     all.started_ms = fby_os_now_ms();
     /* TSan has to know every thread. */
-    all.background = fby_the_settings.background && !FBY_TSAN;
+    atomic_store_explicit(&all.background, fby_the_settings.background && !FBY_TSAN,
+                          memory_order_relaxed);
 }
 
 bool fby_purge_in_background(void)
 {
-    return all.background;
+    return atomic_load_explicit(&all.background, memory_order_relaxed);
 }
 
 /* ---- a tick ---- */
@@ -107,7 +108,12 @@ static int body(void *nothing)
     (void)nothing;
     fby_os_barrier_ready();
     for (uint32_t quiet = 0;;) {
-        fby_os_wait(&all.never, 0, tick_ms());
+        if (!fby_os_wait(&all.never, 0, tick_ms())) {
+            /* A system that lets no thread sleep: slow paths see to it from now on. */
+            atomic_store_explicit(&all.background, false, memory_order_relaxed);
+            atomic_store_explicit(&fby_purge_awake, 0, memory_order_seq_cst);
+            return 0;
+        }
         quiet = tick_now() ? 0 : quiet + 1;
         if (quiet < QUIET_TICKS)
             continue;
@@ -138,7 +144,7 @@ static void start_thread(void)
 FBY_COLD void fby_purge_wake(void)
 {
     uint64_t now = fby_os_now_ms();
-    if (all.background) {
+    if (fby_purge_in_background()) {
         fby_region_usage usage;
         fby_region_get_usage(&usage);
         if (now - all.started_ms >= START_MS || usage.mapped_bytes > START_BYTES)

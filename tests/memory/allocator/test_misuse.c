@@ -101,6 +101,18 @@ static void secure_inside(void)
     fby_free(block + 16);
 }
 
+static void secure_keep(void)
+{
+    setenv("FBY_MALLOC_SECURE", "1", 1);
+    if (fby_scope_begin() != FBY_OK)
+        _exit(1);
+    void *small = fby_scope_keep(fby_malloc(100)), *large = fby_scope_keep(fby_malloc(100000));
+    if (fby_scope_end() != FBY_OK || small == NULL || large == NULL)
+        _exit(1);
+    fby_free(small);
+    fby_free(large);
+}
+
 static void a_pointer_from_elsewhere_is_noticed_at_once(void **state)
 {
     (void)state;
@@ -140,6 +152,21 @@ static void with_secure_small_blocks_are_checked_at_once(void **state)
     dies_saying(secure_inside, "not the beginning");
 }
 
+static void with_secure_what_a_scope_kept_is_freed_like_any_other(void **state)
+{
+    (void)state;
+    int status;
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        secure_keep();
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -149,6 +176,7 @@ int main(void)
         cmocka_unit_test(a_small_block_freed_twice_is_noticed_when_it_leaves_the_cache),
         cmocka_unit_test(a_pointer_into_a_small_block_is_noticed_when_it_leaves_the_cache),
         cmocka_unit_test(with_secure_small_blocks_are_checked_at_once),
+        cmocka_unit_test(with_secure_what_a_scope_kept_is_freed_like_any_other),
     };
     return cmocka_run_group_tests_name("allocator misuse", tests, NULL, NULL);
 }

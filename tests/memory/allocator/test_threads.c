@@ -5,8 +5,11 @@
 #include "memory/allocator/cache.h" /* FBY_TSAN */
 #include "test.h"
 
+#include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -239,6 +242,110 @@ static void a_thread_may_allocate_until_its_last_destructor(void **state)
     assert_int_equal(pthread_key_delete(late_key), 0);
 }
 
+/* Runs `body` on a stack that is gone, with the thread-local variables in it, when it has ended. */
+static void run_on_a_stack_that_goes(void *(*body)(void *))
+{
+    enum { STACK = 1 << 20 };
+    pthread_attr_t attributes;
+    pthread_t thread;
+    void *stack = mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_true(stack != MAP_FAILED);
+    assert_int_equal(pthread_attr_init(&attributes), 0);
+    assert_int_equal(pthread_attr_setstack(&attributes, stack, STACK), 0);
+    assert_int_equal(pthread_create(&thread, &attributes, body, NULL), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(munmap(stack, STACK), 0);
+    assert_int_equal(pthread_attr_destroy(&attributes), 0);
+}
+
+static void caches_are_used_again_after(void *(*body)(void *))
+{
+    /* TSan has to see each thread's end; under ASan every call is libc's. */
+    if (FBY_TSAN || FBY_ASAN)
+        skip();
+    fby_allocator_stats before = {.struct_size = sizeof before}, after = before;
+    fby_free(fby_malloc(1));
+    for (int i = 0; i < 20; i++) {
+        run_on_a_stack_that_goes(body);
+        fby_allocator_purge();
+        if (i == 0)
+            assert_int_equal(fby_allocator_get_stats(&before), FBY_OK);
+    }
+    assert_int_equal(fby_allocator_get_stats(&after), FBY_OK);
+    assert_int_equal(after.thread_caches, before.thread_caches);
+}
+
+static void *leave_by_system_call(void *nothing)
+{
+    (void)nothing;
+    for (size_t size = 16; size < 4096; size *= 2)
+        fby_free(fby_malloc(size));
+    syscall(SYS_exit, 0);
+    return NULL;
+}
+
+static void a_thread_that_leaves_by_system_call_leaves_its_cache_for_the_next(void **state)
+{
+    (void)state;
+    caches_are_used_again_after(leave_by_system_call);
+}
+
+static pthread_key_t last_key;
+
+/* Called again while it sets the key, PTHREAD_DESTRUCTOR_ITERATIONS times; what is allocated first
+ * in the last of them no destructor gives back. */
+static void allocate_last(void *round)
+{
+    uintptr_t number = (uintptr_t)round;
+    if (number < PTHREAD_DESTRUCTOR_ITERATIONS)
+        assert_int_equal(pthread_setspecific(last_key, (void *)(number + 1)), 0);
+    else
+        fby_free(fby_malloc(300));
+}
+
+static void *end_last(void *nothing)
+{
+    (void)nothing;
+    assert_int_equal(pthread_setspecific(last_key, (void *)(uintptr_t)1), 0);
+    return NULL;
+}
+
+static void a_first_allocation_in_the_last_destructor_leaves_its_cache_for_the_next(void **state)
+{
+    (void)state;
+    assert_int_equal(pthread_key_create(&last_key, allocate_last), 0);
+    caches_are_used_again_after(end_last);
+    assert_int_equal(pthread_key_delete(last_key), 0);
+}
+
+static _Atomic(void *) to_free;
+
+static void *free_one(void *nothing)
+{
+    (void)nothing;
+    fby_free(atomic_exchange(&to_free, NULL));
+    return NULL;
+}
+
+static void a_thread_that_frees_a_little_needs_no_cache(void **state)
+{
+    (void)state;
+    if (FBY_ASAN)
+        skip();
+    fby_allocator_stats before = {.struct_size = sizeof before}, after = before;
+    void *mine = fby_malloc(100);
+    for (int i = 0; i < 20; i++) {
+        atomic_store(&to_free, fby_malloc(i % 2 == 0 ? 100 : 100000));
+        run_on_a_stack_that_goes(free_one);
+        fby_allocator_purge();
+        if (i == 0)
+            assert_int_equal(fby_allocator_get_stats(&before), FBY_OK);
+    }
+    assert_int_equal(fby_allocator_get_stats(&after), FBY_OK);
+    assert_int_equal(after.thread_caches, before.thread_caches);
+    fby_free(mine);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -247,6 +354,9 @@ int main(void)
         cmocka_unit_test(a_fork_in_a_storm_of_threads_leaves_a_child_that_can_allocate),
         cmocka_unit_test(a_thread_that_ends_leaves_its_cache_for_the_next),
         cmocka_unit_test(a_thread_may_allocate_until_its_last_destructor),
+        cmocka_unit_test(a_thread_that_leaves_by_system_call_leaves_its_cache_for_the_next),
+        cmocka_unit_test(a_first_allocation_in_the_last_destructor_leaves_its_cache_for_the_next),
+        cmocka_unit_test(a_thread_that_frees_a_little_needs_no_cache),
     };
     return cmocka_run_group_tests_name("allocator threads", tests, NULL, NULL);
 }
