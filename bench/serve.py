@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What `make bench-serve` measures: the server under load, beside the library.
 
-    serve.py build/forebay [--rows throughput,tail,added,bulk,idle,curve] [--rounds N] [--seconds S]
+    serve.py build/forebay [--rows throughput,tail,added,bulk,change,idle,curve] [--rounds N] [--seconds S]
 
 throughput  single texts at 32 connections against `forebay bench embed` on the same texts, less
             what the load generator burns on the same cores; requests/s and p99 as they are
@@ -9,6 +9,8 @@ tail        p99 and p50 at 70 % of that load, an open loop
 added       what the server adds to fby_embed(): one connection, one short text, one worker each
 bulk        short texts at a quarter of their throughput while a text of 8,192 tokens, or a list of
             10,000 texts, runs
+change      requests/s at 1, 32, then 1 connections, two seconds after the change: workers that
+            choose by themselves beside the best of one worker, and all of them coarse or fine
 idle        share of a core that a server with open connections takes while nobody asks
 curve       latency over load, for the picture
 
@@ -17,6 +19,7 @@ quartiles. Results: bench/results/serve.csv, serve-rounds.csv; bench/plots/serve
 library and gnuplot. The machine should be idle: rounds are worth as much as it is.
 """
 import argparse
+import contextlib
 import csv
 import json
 import os
@@ -35,7 +38,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TEXTS = ROOT / "bench" / "texts"
 MODEL = ROOT / "models" / "all-MiniLM-L6-v2"
-ROWS = ["throughput", "tail", "added", "bulk", "idle", "curve"]
+ROWS = ["throughput", "tail", "added", "bulk", "change", "idle", "curve"]
 CORES = len(os.sched_getaffinity(0))
 POSITIONS = 8192
 CONNECTIONS = 32
@@ -147,9 +150,9 @@ def bench(args, *words):
 
 
 def load(args, server, file, **more):
-    words = [word for key, value in more.items() for word in (f"--{key}", value)]
+    words = [word for key, value in {"warm": 0.3, **more}.items() for word in (f"--{key}", value)]
     point = bench(args, "serve", "--port", server.port, "--file", file, "--seconds", args.seconds,
-                  "--warm", 0.3, *words)
+                  *words)
     others = {status: count for status, count in
               (pair.split(":") for pair in point["statuses"].split()) if status != "200"}
     if others or point["broken"] or point["unanswered"]:
@@ -324,6 +327,30 @@ def bulk(args, results, found):
                     [sum(map(int, p["others"].values())) for p in points], most=0)
 
 
+def change(args, results, _):
+    all_workers = ("--threads", str(CORES), "--parallelism")
+    choices = {"auto": (), "one worker": ("--threads", "1"), "coarse": (*all_workers, "coarse"),
+               "fine": (*all_workers, "fine")}
+    phases = {"1 connection": 1, f"then {CONNECTIONS}": CONNECTIONS, "then 1 again": 1}
+    with contextlib.ExitStack() as stack:
+        servers = {choice: stack.enter_context(Server(args, MODEL, *words))
+                   for choice, words in choices.items()}
+        for name in args.texts:
+            rates = {phase: {choice: [] for choice in choices} for phase in phases}
+            for turn in range(args.rounds):
+                order = list(choices)[turn % len(choices):] + list(choices)[:turn % len(choices)]
+                for choice in order:
+                    for phase, connections in phases.items():
+                        point = load(args, servers[choice], TEXTS / f"{name}.txt",
+                                     connections=connections, warm=2 if choice == "auto" else 0.3)
+                        rates[phase][choice].append(point["requests_per_s"])
+            for phase, each in rates.items():
+                best = max(list(choices)[1:], key=lambda choice: statistics.median(each[choice]))
+                results.add("change", f"{name}, {phase}: auto, requests/s", each["auto"])
+                results.add("change", f"{name}, {phase}: auto of {best}",
+                            [x / y for x, y in zip(each["auto"], each[best])], least=0.95)
+
+
 def idle(args, results, _):
     with Server(args) as server:
         connections = [socket.create_connection(("127.0.0.1", server.port))
@@ -389,8 +416,8 @@ def main():
     args.texts = args.texts.split(",")
     results, found = Results(ROOT / "bench" / "results"), {}
     for row in args.rows.split(","):
-        {"throughput": throughput, "tail": tail, "added": added, "bulk": bulk, "idle": idle,
-         "curve": curve}[row](args, results, found)
+        {"throughput": throughput, "tail": tail, "added": added, "bulk": bulk, "change": change,
+         "idle": idle, "curve": curve}[row](args, results, found)
 
 
 if __name__ == "__main__":
