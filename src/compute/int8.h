@@ -89,6 +89,14 @@ static inline fby_int8_panel fby_int8_lay_out(fby_int8_shape shape, uint32_t k)
     return p;
 }
 
+/* A panel's scales, behind codes of `groups` groups of inputs. Where the width is a multiple of 16,
+ * biases follow at once. */
+static inline const float *fby_int8_scales(fby_int8_shape shape, const void *panel, size_t groups)
+{
+    const size_t at = fby_int8_lay_out(shape, (uint32_t)(groups * shape.group)).scale;
+    return (const float *)(const void *)((const char *)panel + at);
+}
+
 /* fby_narrow.packed_bytes and pack for a shape. */
 size_t fby_int8_packed_bytes(fby_int8_shape shape, uint32_t n, uint32_t k);
 void fby_int8_pack(fby_int8_shape shape, const float *w, const float *bias, const float *sizes,

@@ -29,6 +29,7 @@
 #include "base/bits.h"
 #include "compute/avx2/avx2.h"
 #include "compute/avx2/vector.h"
+#include "compute/tiles.h"
 
 enum { KEYS = 256, PANEL = 16, TILE = 6, SCORE_LD = KEYS + 8 };
 
@@ -121,44 +122,14 @@ FBY_INLINE void run_product(const product *t, const int rows, const int vectors)
 /* One body a height and width: the same sums in the same order. */
 static void run_product_of(const product *t, uint32_t rows, uint32_t vectors)
 {
-    switch (vectors == 2 ? rows + TILE : rows) {
-    case 1:
-        run_product(t, 1, 1);
-        return;
-    case 2:
-        run_product(t, 2, 1);
-        return;
-    case 3:
-        run_product(t, 3, 1);
-        return;
-    case 4:
-        run_product(t, 4, 1);
-        return;
-    case 5:
-        run_product(t, 5, 1);
-        return;
-    case 6:
-        run_product(t, 6, 1);
-        return;
-    case TILE + 1:
-        run_product(t, 1, 2);
-        return;
-    case TILE + 2:
-        run_product(t, 2, 2);
-        return;
-    case TILE + 3:
-        run_product(t, 3, 2);
-        return;
-    case TILE + 4:
-        run_product(t, 4, 2);
-        return;
-    case TILE + 5:
-        run_product(t, 5, 2);
-        return;
-    default:
-        run_product(t, 6, 2);
-        return;
-    }
+#define RUN_ONE(height) run_product(t, height, 1)
+#define RUN_TWO(height) run_product(t, height, 2)
+    if (vectors == 1)
+        FBY_HEIGHTS(rows, 6, RUN_ONE)
+    else
+        FBY_HEIGHTS(rows, 6, RUN_TWO)
+#undef RUN_ONE
+#undef RUN_TWO
 }
 
 /* x's 8 rows become its columns: pairs of lanes, pairs of pairs, then halves. */

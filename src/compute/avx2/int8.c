@@ -16,7 +16,7 @@
  * broadcasts and 2 h vpdpbusd.
  *
  * The apart inputs are 3 steps of 16-bit products before, and a shift; what zero and sum give is
- * one more. Loops, splits of rows and prefetching: as in linear.c.
+ * one more. Loops, splits of rows and prefetching: compute/tiles.h.
  */
 #include <immintrin.h>
 #include <string.h>
@@ -27,6 +27,7 @@
 #include "compute/int8.h"
 #include "compute/narrow.h"
 #include "compute/tables.h"
+#include "compute/tiles.h"
 
 #if !defined(FBY_AVX2_VNNI)
 #define FBY_AVX2_VNNI 0
@@ -41,21 +42,6 @@ typedef uint8_t code;
 #else
 typedef int16_t code;
 #endif
-
-typedef struct tile {
-    const char *x; /* fby_int8_row */
-    size_t ldx;    /* bytes */
-    const char *panel;
-    const fby_int8_panel *part;
-    size_t steps;
-    const char *prefetch; /* from here on … */
-    size_t prefetch_step; /* … so many bytes a step */
-    const float *residual;
-    size_t ldr;
-    float *out;
-    size_t ldo;
-    uint32_t columns; /* of the panel, that exist */
-} tile;
 
 static size_t packed_bytes(uint32_t n, uint32_t k)
 {
@@ -126,11 +112,11 @@ FBY_INLINE void add_pairs_of(const char *x, size_t ldx, const char *panel,
     }
 }
 
-FBY_INLINE void multiply(const tile *t, __m256i acc[TILE][VECTORS], const int rows)
+FBY_INLINE void multiply(const fby_tile *t, __m256i acc[TILE][VECTORS], const int rows)
 {
-    const char *x = t->x + offsetof(fby_int8_row, apart), *panel = t->panel;
-    const char *prefetch = t->prefetch;
+    const char *x = (const char *)t->x + offsetof(fby_int8_row, apart), *panel = t->panel;
     const size_t ldx = t->ldx, prefetch_step = t->prefetch_step;
+    uintptr_t prefetch = t->prefetch;
 
     FBY_UNROLL
     for (int row = 0; row < rows; row++)
@@ -148,7 +134,7 @@ FBY_INLINE void multiply(const tile *t, __m256i acc[TILE][VECTORS], const int ro
     add_pairs_of(x, ldx, panel, acc, rows); /* zero and sum */
     panel += 32 * VECTORS;
 
-    x = t->x + sizeof(fby_int8_row);
+    x = (const char *)t->x + sizeof(fby_int8_row);
     FBY_NO_UNROLL
     for (size_t step = t->steps; step != 0; step--) {
         __m256i b[VECTORS];
@@ -157,7 +143,7 @@ FBY_INLINE void multiply(const tile *t, __m256i acc[TILE][VECTORS], const int ro
             b[i] = load_group(panel, i);
             __asm__("" : "+x"(b[i])); /* as in linear.c */
         }
-        _mm_prefetch(prefetch, _MM_HINT_T0);
+        _mm_prefetch((const char *)prefetch, _MM_HINT_T0);
         FBY_UNROLL
         for (int row = 0; row < rows; row++) {
             __m256i a = four_bytes(x + (size_t)row * ldx);
@@ -171,13 +157,12 @@ FBY_INLINE void multiply(const tile *t, __m256i acc[TILE][VECTORS], const int ro
     }
 }
 
-FBY_INLINE void run_tile(const tile *t, const int rows)
+FBY_INLINE void run_tile(const fby_tile *t, const int rows)
 {
     __m256i acc[TILE][VECTORS];
     multiply(t, acc, rows);
 
-    const float *scale = (const float *)(const void *)(t->panel + t->part->scale);
-    const float *bias = (const float *)(const void *)(t->panel + t->part->bias);
+    const float *scale = fby_int8_scales(shape, t->panel, t->steps), *bias = scale + PANEL;
     FBY_UNROLL
     for (int i = 0; i < VECTORS; i++) {
         const __m256 scales = _mm256_load_ps(scale + 8 * i);
@@ -202,67 +187,32 @@ FBY_INLINE void run_tile(const tile *t, const int rows)
     }
 }
 
-/* One body a height: the same sums. */
-static void run_tile_of(const tile *t, uint32_t rows)
+static void run_tile_of(const fby_tile *t, fby_activation activation)
 {
-    switch (rows) {
-    case 1:
-        run_tile(t, 1);
-        return;
-    case 2:
-        run_tile(t, 2);
-        return;
-    case 3:
-        run_tile(t, 3);
-        return;
-    case 4:
-        run_tile(t, 4);
-        return;
-    case 5:
-        run_tile(t, 5);
-        return;
-    default:
-        run_tile(t, 6);
-        return;
-    }
+#define RUN_TILE(height) run_tile(t, height)
+    FBY_HEIGHTS(t->rows, 6, RUN_TILE)
+#undef RUN_TILE
+    if (activation != FBY_ACTIVATION_NONE)
+        fby_avx2_activate(activation, t->out, t->ldo, t->rows, t->columns);
 }
 
-/* out (rows, n) = activation(x Wᵀ + bias [+ residual]). */
-static void product(const fby_linear *linear, fby_activation activation, const char *x,
+static void product(const fby_linear *linear, fby_activation activation, const void *x,
                     const float *residual, size_t ldr, uint32_t rows, float *out, size_t ldo)
 {
-    const fby_int8_panel part = fby_int8_lay_out(shape, linear->k);
-    const size_t ldx = operand_bytes(linear->k), steps = fby_div_up_u32(linear->k, GROUP);
-    const uint32_t tiles = fby_div_up_u32(rows, TILE);
-    const char *panel = linear->packed;
-
-    if (rows == 0)
-        return;
-    const size_t prefetch_step = part.bytes / (tiles * steps) + 1;
-    for (uint32_t column = 0; column < linear->n; column += PANEL, panel += part.bytes) {
-        uint32_t columns = fby_min_u32(PANEL, linear->n - column), row = 0;
-        for (uint32_t i = 0; i < tiles; i++) {
-            uint32_t height = rows / tiles + (i < rows % tiles);
-            tile t = {
-                .x = x + row * ldx,
-                .ldx = ldx,
-                .panel = panel,
-                .part = &part,
-                .steps = steps,
-                .prefetch = panel + part.bytes + i * steps * prefetch_step,
-                .prefetch_step = prefetch_step,
-                .residual = residual != NULL ? residual + row * ldr + column : NULL,
-                .ldr = ldr,
-                .out = out + row * ldo + column,
-                .ldo = ldo,
-                .columns = columns,
-            };
-            run_tile_of(&t, height);
-            if (activation != FBY_ACTIVATION_NONE)
-                fby_avx2_activate(activation, t.out, ldo, height, columns);
-            row += height;
-        }
-    }
+    const fby_product p = {
+        .linear = linear,
+        .activation = activation,
+        .panel_bytes = fby_int8_lay_out(shape, linear->k).bytes,
+        .steps = fby_div_up_u32(linear->k, GROUP),
+        .x = x,
+        .ldx = operand_bytes(linear->k),
+        .residual = residual,
+        .ldr = ldr,
+        .rows = rows,
+        .out = out,
+        .ldo = ldo,
+    };
+    fby_product_run(&p, TILE, PANEL, run_tile_of);
 }
 
 /* ---- rows to codes ---- */

@@ -7,14 +7,7 @@
  * 16 at h = 4. A step over k is h broadcasts, 3 loads and 3 h multiply-adds: 6
  * cycles at h = 4 where a core starts two 256-bit multiply-adds a cycle.
  *
- * Loops: panels, and inside all rows, so that a panel is read from memory once
- * and from level 1 or 2 afterwards. Rows are split evenly among tiles (5 are
- * 3 + 2), since a short tile costs more an element.
- *
- * Meanwhile one prefetch a step fetches the next panel, evenly over all tiles: a
- * faster pace takes the cache's miss buffers from the tile. Panels lie in the
- * order of use, so at a layer's end that is the next layer's first. To level 1:
- * on Zen 4 prefetcht1 is as slow as none.
+ * Loops, splits of rows and prefetching: compute/tiles.h.
  *
  * Measured on Zen 4 (EPYC Genoa, gcc 12): 98 % of the peak from level 1; MiniLM's
  * products of 126 rows, the weights of 6 layers in turn, on a busy machine: 89 to
@@ -29,22 +22,9 @@
 #include "base/bits.h"
 #include "compute/avx2/avx2.h"
 #include "compute/avx2/vector.h"
+#include "compute/tiles.h"
 
 enum { PANEL = FBY_AVX2_PANEL, TILE = FBY_AVX2_ROWS, VECTORS = PANEL / 8 };
-
-typedef struct tile {
-    const float *x;
-    size_t ldx;
-    const float *panel;
-    size_t k;
-    const char *prefetch;  /* from here on … */
-    size_t prefetch_step;  /* … so many bytes a step */
-    const float *residual; /* added, or NULL */
-    size_t ldr;
-    float *out;
-    size_t ldo;
-    uint32_t columns; /* of the panel that exist */
-} tile;
 
 static size_t panel_floats(uint32_t k)
 {
@@ -73,7 +53,7 @@ void fby_avx2_pack(const float *w, const float *bias, uint32_t n, uint32_t k, vo
 }
 
 /* Where all columns exist; else by fby_avx2_load() and _store(), which take longer. */
-FBY_INLINE void add_and_store(const tile *t, __m256 acc[TILE][VECTORS], const int rows)
+FBY_INLINE void add_and_store(const fby_tile *t, __m256 acc[TILE][VECTORS], const int rows)
 {
     const float *residual = t->residual;
     float *out = t->out;
@@ -90,7 +70,7 @@ FBY_INLINE void add_and_store(const tile *t, __m256 acc[TILE][VECTORS], const in
         _mm256_storeu_ps(out + 8 * i, acc[row][i]);
 }
 
-static void add_and_store_some(const tile *t, float sum[TILE][PANEL], uint32_t rows)
+static void add_and_store_some(const fby_tile *t, float sum[TILE][PANEL], uint32_t rows)
 {
     for (uint32_t row = 0; row < rows; row++) {
         if (t->residual != NULL)
@@ -99,12 +79,12 @@ static void add_and_store_some(const tile *t, float sum[TILE][PANEL], uint32_t r
     }
 }
 
-FBY_INLINE void run_tile(const tile *t, const int rows)
+FBY_INLINE void run_tile(const fby_tile *t, const int rows)
 {
     __m256 acc[TILE][VECTORS];
     const float *x = t->x, *panel = t->panel;
-    const char *prefetch = t->prefetch;
-    const size_t ldx = t->ldx, prefetch_step = t->prefetch_step;
+    const size_t ldx = t->ldx / sizeof(float), prefetch_step = t->prefetch_step;
+    uintptr_t prefetch = t->prefetch;
 
     FBY_UNROLL
     for (int row = 0; row < rows; row++)
@@ -112,7 +92,7 @@ FBY_INLINE void run_tile(const tile *t, const int rows)
     for (int i = 0; i < VECTORS; i++)
         acc[row][i] = _mm256_setzero_ps();
     FBY_NO_UNROLL
-    for (size_t step = t->k; step != 0; step--) {
+    for (size_t step = t->steps; step != 0; step--) {
         __m256 b[VECTORS];
         FBY_UNROLL
         for (int i = 0; i < VECTORS; i++) {
@@ -120,7 +100,7 @@ FBY_INLINE void run_tile(const tile *t, const int rows)
             /* Registers, not memory operands of each multiply-add, as gcc prefers. */
             __asm__("" : "+x"(b[i]));
         }
-        _mm_prefetch(prefetch, _MM_HINT_T0);
+        _mm_prefetch((const char *)prefetch, _MM_HINT_T0);
         FBY_UNROLL
         for (int row = 0; row < rows; row++) {
             __m256 a = _mm256_broadcast_ss(x + (size_t)row * ldx);
@@ -151,59 +131,32 @@ FBY_INLINE void run_tile(const tile *t, const int rows)
     add_and_store_some(t, sum, (uint32_t)rows);
 }
 
-/* One body a height: the same sums in the same order. */
-static void run_tile_of(const tile *t, uint32_t rows)
+static void run_tile_of(const fby_tile *t, fby_activation activation)
 {
-    switch (rows) {
-    case 1:
-        run_tile(t, 1);
-        return;
-    case 2:
-        run_tile(t, 2);
-        return;
-    case 3:
-        run_tile(t, 3);
-        return;
-    default:
-        run_tile(t, 4);
-        return;
-    }
+#define RUN_TILE(height) run_tile(t, height)
+    FBY_HEIGHTS(t->rows, 4, RUN_TILE)
+#undef RUN_TILE
+    if (activation != FBY_ACTIVATION_NONE)
+        fby_avx2_activate(activation, t->out, t->ldo, t->rows, t->columns);
 }
 
-/* out (rows, n) = activation(x Wᵀ + bias [+ residual]). */
 static void product(const fby_linear *linear, fby_activation activation, const float *x, size_t ldx,
                     const float *residual, size_t ldr, uint32_t rows, float *out, size_t ldo)
 {
-    const size_t stride = panel_floats(linear->k);
-    const float *panel = linear->packed;
-    const uint32_t tiles = fby_div_up_u32(rows, TILE);
-
-    if (rows == 0)
-        return;
-    const size_t prefetch_step = stride * sizeof(float) / ((size_t)tiles * linear->k) + 1;
-    for (uint32_t column = 0; column < linear->n; column += PANEL, panel += stride) {
-        uint32_t columns = fby_min_u32(PANEL, linear->n - column), row = 0;
-        for (uint32_t i = 0; i < tiles; i++) {
-            uint32_t height = rows / tiles + (i < rows % tiles);
-            tile t = {
-                .x = x + row * ldx,
-                .ldx = ldx,
-                .panel = panel,
-                .k = linear->k,
-                .prefetch = (const char *)(panel + stride) + i * linear->k * prefetch_step,
-                .prefetch_step = prefetch_step,
-                .residual = residual != NULL ? residual + row * ldr + column : NULL,
-                .ldr = ldr,
-                .out = out + row * ldo + column,
-                .ldo = ldo,
-                .columns = columns,
-            };
-            run_tile_of(&t, height);
-            if (activation != FBY_ACTIVATION_NONE)
-                fby_avx2_activate(activation, t.out, ldo, height, columns);
-            row += height;
-        }
-    }
+    const fby_product p = {
+        .linear = linear,
+        .activation = activation,
+        .panel_bytes = panel_floats(linear->k) * sizeof(float),
+        .steps = linear->k,
+        .x = x,
+        .ldx = ldx * sizeof(float),
+        .residual = residual,
+        .ldr = ldr,
+        .rows = rows,
+        .out = out,
+        .ldo = ldo,
+    };
+    fby_product_run(&p, TILE, PANEL, run_tile_of);
 }
 
 void fby_avx2_linear(const fby_linear *linear, fby_activation activation, const float *x,

@@ -26,6 +26,7 @@
 #include "compute/avx512/avx512.h"
 #include "compute/avx512/shuffle.h"
 #include "compute/avx512/vector.h"
+#include "compute/tiles.h"
 
 enum { KEYS = 256, PANEL = 32, TILE = FBY_AVX512_ROWS, HALF = TILE / 2, SCORE_LD = KEYS + 16 };
 
@@ -61,7 +62,8 @@ size_t fby_avx512_attention_scratch(uint32_t tokens, uint32_t head_dim)
 FBY_INLINE void run_product(const product *t, const size_t rows, const size_t vectors)
 {
     __m512 acc[TILE][2];
-    const float *low = t->x, *high = t->x + HALF * t->ldx, *b = t->b; /* as in linear.c */
+    const float *low = t->x, *high = low + (rows > HALF ? HALF * t->ldx : 0); /* as in linear.c */
+    const float *b = t->b;
     __asm__("" : "+r"(high));
     const size_t ldx = t->ldx, ldb = t->ldb;
     const __mmask16 lanes[2] = {t->lanes[0], t->lanes[1]};
@@ -131,9 +133,9 @@ static void run_product_of(const product *t, uint32_t rows)
 #define RUN_HALF(height)  run_product(t, height, 1)
 #define RUN_WHOLE(height) run_product(t, height, 2)
     if (t->lanes[1] == 0)
-        FBY_AVX512_HEIGHTS(rows, RUN_HALF)
+        FBY_HEIGHTS(rows, 14, RUN_HALF)
     else
-        FBY_AVX512_HEIGHTS(rows, RUN_WHOLE)
+        FBY_HEIGHTS(rows, 14, RUN_WHOLE)
 #undef RUN_HALF
 #undef RUN_WHOLE
 }

@@ -14,53 +14,6 @@ enum { FBY_AVX512_PANEL = 32, FBY_AVX512_ROWS = 14 };
 /* Rows that LayerNorm takes at a time. */
 enum { FBY_AVX512_NORM_ROWS = 4 };
 
-/* RUN(n), n a constant, where `rows` is n, from 1 to FBY_AVX512_ROWS: one body a height. */
-#define FBY_AVX512_HEIGHTS(rows, RUN)                                                              \
-    switch (rows) {                                                                                \
-    case 1:                                                                                        \
-        RUN(1);                                                                                    \
-        break;                                                                                     \
-    case 2:                                                                                        \
-        RUN(2);                                                                                    \
-        break;                                                                                     \
-    case 3:                                                                                        \
-        RUN(3);                                                                                    \
-        break;                                                                                     \
-    case 4:                                                                                        \
-        RUN(4);                                                                                    \
-        break;                                                                                     \
-    case 5:                                                                                        \
-        RUN(5);                                                                                    \
-        break;                                                                                     \
-    case 6:                                                                                        \
-        RUN(6);                                                                                    \
-        break;                                                                                     \
-    case 7:                                                                                        \
-        RUN(7);                                                                                    \
-        break;                                                                                     \
-    case 8:                                                                                        \
-        RUN(8);                                                                                    \
-        break;                                                                                     \
-    case 9:                                                                                        \
-        RUN(9);                                                                                    \
-        break;                                                                                     \
-    case 10:                                                                                       \
-        RUN(10);                                                                                   \
-        break;                                                                                     \
-    case 11:                                                                                       \
-        RUN(11);                                                                                   \
-        break;                                                                                     \
-    case 12:                                                                                       \
-        RUN(12);                                                                                   \
-        break;                                                                                     \
-    case 13:                                                                                       \
-        RUN(13);                                                                                   \
-        break;                                                                                     \
-    default:                                                                                       \
-        RUN(14);                                                                                   \
-        break;                                                                                     \
-    }
-
 size_t fby_avx512_packed_bytes(uint32_t n, uint32_t k);
 void fby_avx512_pack(const float *w, const float *bias, uint32_t n, uint32_t k, void *packed);
 void fby_avx512_linear(const fby_linear *linear, fby_activation activation, const float *x,

@@ -10,8 +10,8 @@
  * Measured on Zen 4, from level 1: 5,479 cycles a tile of 384 inputs (98.1 %).
  *
  * What is read as bf16 next is activated and rounded tile by tile, from a block
- * of 14 x 32 floats in level 1. Loops, splits of rows and prefetching: as in
- * linear.c.
+ * of 14 x 32 floats in level 1. Loops, splits of rows and prefetching:
+ * compute/tiles.h.
  */
 #include <immintrin.h>
 #include <stdbool.h>
@@ -24,24 +24,11 @@
 #include "compute/bf16.h"
 #include "compute/narrow.h"
 #include "compute/tables.h"
+#include "compute/tiles.h"
 
 enum { PANEL = FBY_AVX512_PANEL, TILE = FBY_AVX512_ROWS, HALF = TILE / 2, GROUP = 2 };
 
 static const fby_bf16_shape shape = {PANEL, GROUP};
-
-typedef struct tile {
-    const char *x;
-    size_t ldx; /* bytes */
-    const char *panel;
-    size_t steps;
-    const char *prefetch; /* from here on … */
-    size_t prefetch_step; /* … so many bytes a step */
-    const float *residual;
-    size_t ldr;
-    float *out;
-    size_t ldo;
-    __mmask16 lanes[2]; /* of the panel's columns that exist */
-} tile;
 
 static size_t packed_bytes(uint32_t n, uint32_t k)
 {
@@ -72,13 +59,13 @@ FBY_INLINE void store(float *out, __m512 y, __mmask16 lanes, const bool whole)
 }
 
 /* panel: the columns' bias. */
-FBY_INLINE void finish(const tile *t, const char *panel, __m512 acc[TILE][2], const size_t rows,
+FBY_INLINE void finish(const fby_tile *t, const char *panel, __m512 acc[TILE][2], const size_t rows,
                        const bool whole)
 {
     const __m512 bias[2] = {_mm512_load_ps(panel), _mm512_load_ps(panel + 64)};
     FBY_UNROLL
     for (size_t i = 0; i < 2; i++) {
-        const __mmask16 lanes = t->lanes[i];
+        const __mmask16 lanes = fby_avx512_lanes(t->columns, (uint32_t)i);
         float *out = t->out + 16 * i;
         const float *residual = t->residual != NULL ? t->residual + 16 * i : NULL;
         FBY_UNROLL
@@ -93,14 +80,14 @@ FBY_INLINE void finish(const tile *t, const char *panel, __m512 acc[TILE][2], co
     }
 }
 
-FBY_INLINE void run_tile(const tile *t, const size_t rows)
+FBY_INLINE void run_tile(const fby_tile *t, const size_t rows)
 {
     __m512 acc[TILE][2];
-    /* Two bases for the rows, as in linear.c. */
-    const char *low = t->x, *high = t->x + HALF * t->ldx, *panel = t->panel;
-    __asm__("" : "+r"(high));
-    const char *prefetch = t->prefetch;
     const size_t ldx = t->ldx, prefetch_step = t->prefetch_step;
+    const char *low = t->x, *high = low + (rows > HALF ? HALF * ldx : 0); /* as in linear.c */
+    const char *panel = t->panel;
+    __asm__("" : "+r"(high));
+    uintptr_t prefetch = t->prefetch;
 
     FBY_UNROLL
     for (size_t row = 0; row < rows; row++)
@@ -109,7 +96,7 @@ FBY_INLINE void run_tile(const tile *t, const size_t rows)
     for (size_t i = t->steps; i != 0; i--) {
         __m512i b0 = _mm512_load_si512(panel), b1 = _mm512_load_si512(panel + 64);
         __asm__("" : "+v"(b0), "+v"(b1)); /* as in linear.c */
-        _mm_prefetch(prefetch, _MM_HINT_T0);
+        _mm_prefetch((const char *)prefetch, _MM_HINT_T0);
         FBY_UNROLL
         for (size_t row = 0; row < rows; row++) {
             const void *x = row_at(low, high, ldx, row);
@@ -122,30 +109,39 @@ FBY_INLINE void run_tile(const tile *t, const size_t rows)
         panel += 128;
         prefetch += prefetch_step;
     }
-    if (t->lanes[1] == 0xffff)
+    if (t->columns == PANEL)
         finish(t, panel, acc, rows, true);
     else
         finish(t, panel, acc, rows, false);
 }
 
-/* One body a height: the same sums. */
-static void run_tile_of(const tile *t, uint32_t rows)
-{
-#define RUN_TILE(height) run_tile(t, height)
-    FBY_AVX512_HEIGHTS(rows, RUN_TILE)
-#undef RUN_TILE
-}
-
-/* x (rows, columns) as bf16; out is ldo bytes from row to row. */
-static void round_rows(const float *x, size_t ldx, uint32_t rows, uint32_t columns, char *out,
+/* x (rows, columns) as bf16. */
+static void round_rows(const float *x, size_t ldx, uint32_t rows, uint32_t columns, uint16_t *out,
                        size_t ldo)
 {
     for (uint32_t row = 0; row < rows; row++, x += ldx, out += ldo)
         for (uint32_t j = 0; j < columns; j += 16) {
             __mmask16 lanes = fby_avx512_lanes(columns - j, 0);
             __m256i y = (__m256i)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(lanes, x + j));
-            _mm256_mask_storeu_epi16(out + j * sizeof(uint16_t), lanes, y);
+            _mm256_mask_storeu_epi16(out + j, lanes, y);
         }
+}
+
+static void run_tile_of(const fby_tile *to, fby_activation activation)
+{
+    alignas(64) float block[TILE * PANEL];
+    fby_tile floats = *to, *t = &floats;
+    if (to->narrow != NULL) {
+        t->out = block;
+        t->ldo = PANEL;
+    }
+#define RUN_TILE(height) run_tile(t, height)
+    FBY_HEIGHTS(t->rows, 14, RUN_TILE)
+#undef RUN_TILE
+    if (activation != FBY_ACTIVATION_NONE)
+        fby_avx512_activate(activation, t->out, t->ldo, t->rows, t->columns);
+    if (to->narrow != NULL)
+        round_rows(block, PANEL, t->rows, t->columns, to->narrow, to->ldo);
 }
 
 /* What lies between a row's end and its last cache line's. */
@@ -156,76 +152,43 @@ static void clear_ends(char *out, uint32_t k, uint32_t rows)
         memset(out + row * bytes + used, 0, bytes - used);
 }
 
-/* Where a product's tiles go: to floats, or, if `narrow` is not NULL, to bf16. */
-typedef struct target {
-    float *out;
-    size_t ldo;
-    char *narrow;
-    size_t ldn;
-} target;
-
-/* activation(x Wᵀ + bias [+ residual]). */
-static void product(const fby_linear *linear, fby_activation activation, const char *x,
-                    const float *residual, size_t ldr, uint32_t rows, const target *to)
+static void product(const fby_linear *linear, fby_activation activation, const void *x,
+                    const float *residual, size_t ldr, uint32_t rows, float *out, uint16_t *narrow,
+                    size_t ldo)
 {
-    const size_t stride = fby_bf16_panel_bytes(shape, linear->k);
-    const size_t ldx = fby_bf16_operand_bytes(linear->k);
-    const size_t steps = fby_div_up_u32(linear->k, GROUP);
-    const uint32_t tiles = fby_div_up_u32(rows, TILE);
-    const char *panel = linear->packed;
-    alignas(64) float block[TILE * PANEL];
-
-    if (rows == 0)
-        return;
-    const size_t pace = stride / (tiles * steps) + 1;
-    const size_t prefetch_step = fby_min_size(pace, 64);
-    for (uint32_t column = 0; column < linear->n; column += PANEL, panel += stride) {
-        uint32_t columns = fby_min_u32(PANEL, linear->n - column);
-        uint32_t row = 0;
-        for (uint32_t i = 0; i < tiles; i++) {
-            uint32_t height = rows / tiles + (i < rows % tiles);
-            tile t = {
-                .x = x + row * ldx,
-                .ldx = ldx,
-                .panel = panel,
-                .steps = steps,
-                .prefetch = panel + stride + i * steps * prefetch_step,
-                .prefetch_step = prefetch_step,
-                .residual = residual != NULL ? residual + row * ldr + column : NULL,
-                .ldr = ldr,
-                .out = to->narrow != NULL ? block : to->out + row * to->ldo + column,
-                .ldo = to->narrow != NULL ? PANEL : to->ldo,
-                .lanes = {fby_avx512_lanes(columns, 0), fby_avx512_lanes(columns, 1)},
-            };
-            run_tile_of(&t, height);
-            if (activation != FBY_ACTIVATION_NONE)
-                fby_avx512_activate(activation, t.out, t.ldo, height, columns);
-            if (to->narrow != NULL)
-                round_rows(block, PANEL, height, columns,
-                           to->narrow + row * to->ldn + column * sizeof(uint16_t), to->ldn);
-            row += height;
-        }
-    }
+    const fby_product p = {
+        .linear = linear,
+        .activation = activation,
+        .panel_bytes = fby_bf16_panel_bytes(shape, linear->k),
+        .steps = fby_div_up_u32(linear->k, GROUP),
+        .x = x,
+        .ldx = fby_bf16_operand_bytes(linear->k),
+        .residual = residual,
+        .ldr = ldr,
+        .rows = rows,
+        .out = out,
+        .narrow = narrow,
+        .ldo = ldo,
+    };
+    fby_product_run(&p, TILE, PANEL, run_tile_of);
 }
 
 static void operand(const fby_linear *next, const float *x, size_t ldx, uint32_t rows, void *out)
 {
-    round_rows(x, ldx, rows, next->k, out, fby_bf16_operand_bytes(next->k));
+    round_rows(x, ldx, rows, next->k, out, fby_bf16_operand_bytes(next->k) / sizeof(uint16_t));
     clear_ends(out, next->k, rows);
 }
 
 static void linear(const fby_linear *linear, fby_activation activation, const void *x,
                    uint32_t rows, float *out, size_t ldo)
 {
-    const target to = {.out = out, .ldo = ldo};
-    product(linear, activation, x, NULL, 0, rows, &to);
+    product(linear, activation, x, NULL, 0, rows, out, NULL, ldo);
 }
 
 static void linear_bf16(const fby_linear *linear, const void *x, uint32_t rows, uint16_t *out,
                         size_t ldo)
 {
-    const target to = {.narrow = (char *)out, .ldn = ldo * sizeof(uint16_t)};
-    product(linear, FBY_ACTIVATION_NONE, x, NULL, 0, rows, &to);
+    product(linear, FBY_ACTIVATION_NONE, x, NULL, 0, rows, NULL, out, ldo);
 }
 
 static void linear_operand(const fby_linear *linear, fby_activation activation, const void *x,
@@ -234,8 +197,8 @@ static void linear_operand(const fby_linear *linear, fby_activation activation, 
 {
     (void)wide;
     (void)ldw;
-    const target to = {.narrow = out, .ldn = fby_bf16_operand_bytes(next->k)};
-    product(linear, activation, x, NULL, 0, rows, &to);
+    product(linear, activation, x, NULL, 0, rows, NULL, out,
+            fby_bf16_operand_bytes(next->k) / sizeof(uint16_t));
     clear_ends(out, next->k, rows);
 }
 
@@ -243,8 +206,7 @@ static void linear_residual_norm(const fby_linear *linear, const fby_layer_norm 
                                  const void *x, const float *residual, size_t ldr, uint32_t rows,
                                  float *out, size_t ldo, const fby_linear *next, void *out_operand)
 {
-    const target to = {.out = out, .ldo = ldo};
-    product(linear, FBY_ACTIVATION_NONE, x, residual, ldr, rows, &to);
+    product(linear, FBY_ACTIVATION_NONE, x, residual, ldr, rows, out, NULL, ldo);
     for (uint32_t row = 0; row < rows; row += FBY_AVX512_NORM_ROWS) {
         uint32_t count = fby_min_u32(FBY_AVX512_NORM_ROWS, rows - row);
         fby_avx512_layer_norm(norm, out + row * ldo, ldo, count);

@@ -8,7 +8,7 @@
  * 32 at h = 12. A step over two inputs is 2 h broadcasts, 4 loads that shift or mask,
  * and 4 h multiply-adds.
  *
- * Loops, splits of rows and prefetching: as in linear.c.
+ * Loops, splits of rows and prefetching: compute/tiles.h.
  */
 #include <immintrin.h>
 #include <string.h>
@@ -17,26 +17,14 @@
 #include "compute/avx512/avx512.h"
 #include "compute/avx512/vector.h"
 #include "compute/bf16.h"
+#include "compute/bf16_widened.h"
 #include "compute/narrow.h"
 #include "compute/tables.h"
+#include "compute/tiles.h"
 
 enum { PANEL = FBY_AVX512_PANEL, VECTORS = 2, TILE = 12, HALF = TILE / 2, GROUP = 2 };
 
 static const fby_bf16_shape shape = {PANEL, GROUP};
-
-typedef struct tile {
-    const float *x;
-    size_t ldx;
-    const char *panel;
-    size_t steps;
-    const char *prefetch; /* from here on … */
-    size_t prefetch_step; /* … so many bytes a step */
-    const float *residual;
-    size_t ldr;
-    float *out;
-    size_t ldo;
-    uint32_t columns; /* of the panel, that exist */
-} tile;
 
 static size_t packed_bytes(uint32_t n, uint32_t k)
 {
@@ -50,11 +38,6 @@ static void pack(const float *w, const float *bias, const float *sizes, uint32_t
     fby_bf16_pack(shape, w, bias, n, k, packed);
 }
 
-static size_t operand_bytes(uint32_t k)
-{
-    return fby_align_up(k * sizeof(float), 64);
-}
-
 /* The even or the odd inputs' weights of 16 columns. */
 FBY_INLINE __m512 widen(const char *panel, const int odd)
 {
@@ -64,20 +47,22 @@ FBY_INLINE __m512 widen(const char *panel, const int odd)
     return _mm512_castsi512_ps(bits);
 }
 
-FBY_INLINE void run_tile(const tile *t, const size_t rows)
+FBY_INLINE void run_tile(const fby_tile *t, const size_t rows)
 {
     __m512 acc[TILE][VECTORS];
-    const float *low = t->x, *high = t->x + HALF * t->ldx; /* as in linear.c */
+    const size_t ldx = t->ldx / sizeof(float), prefetch_step = t->prefetch_step;
+    const float *low = t->x;
+    const float *high = low + (rows > HALF ? HALF * ldx : 0); /* as in linear.c */
     __asm__("" : "+r"(high));
-    const char *panel = t->panel, *prefetch = t->prefetch;
-    const size_t ldx = t->ldx, prefetch_step = t->prefetch_step;
+    const char *panel = t->panel;
+    uintptr_t prefetch = t->prefetch;
 
     FBY_UNROLL
     for (size_t row = 0; row < rows; row++)
         acc[row][0] = acc[row][1] = _mm512_setzero_ps();
     FBY_NO_UNROLL
     for (size_t i = t->steps; i != 0; i--) {
-        _mm_prefetch(prefetch, _MM_HINT_T0);
+        _mm_prefetch((const char *)prefetch, _MM_HINT_T0);
         FBY_UNROLL
         for (int odd = 0; odd < GROUP; odd++) {
             __m512 b0 = widen(panel, odd), b1 = widen(panel + 64, odd);
@@ -114,102 +99,32 @@ FBY_INLINE void run_tile(const tile *t, const size_t rows)
     }
 }
 
-/* One body a height: the same sums in the same order. */
-static void run_tile_of(const tile *t, uint32_t rows)
+static void run_tile_of(const fby_tile *t, fby_activation activation)
 {
-    switch (rows) {
-    case 1:
-        run_tile(t, 1);
-        return;
-    case 2:
-        run_tile(t, 2);
-        return;
-    case 3:
-        run_tile(t, 3);
-        return;
-    case 4:
-        run_tile(t, 4);
-        return;
-    case 5:
-        run_tile(t, 5);
-        return;
-    case 6:
-        run_tile(t, 6);
-        return;
-    case 7:
-        run_tile(t, 7);
-        return;
-    case 8:
-        run_tile(t, 8);
-        return;
-    case 9:
-        run_tile(t, 9);
-        return;
-    case 10:
-        run_tile(t, 10);
-        return;
-    case 11:
-        run_tile(t, 11);
-        return;
-    default:
-        run_tile(t, 12);
-        return;
-    }
+#define RUN_TILE(height) run_tile(t, height)
+    FBY_HEIGHTS(t->rows, 12, RUN_TILE)
+#undef RUN_TILE
+    if (activation != FBY_ACTIVATION_NONE)
+        fby_avx512_activate(activation, t->out, t->ldo, t->rows, t->columns);
 }
 
-/* out (rows, n) = activation(x Wᵀ + bias [+ residual]). */
-static void product(const fby_linear *linear, fby_activation activation, const void *left,
+static void product(const fby_linear *linear, fby_activation activation, const void *x,
                     const float *residual, size_t ldr, uint32_t rows, float *out, size_t ldo)
 {
-    const size_t stride = fby_bf16_panel_bytes(shape, linear->k);
-    const size_t ldx = operand_bytes(linear->k) / sizeof(float);
-    const size_t steps = fby_div_up_u32(linear->k, GROUP);
-    const uint32_t tiles = fby_div_up_u32(rows, TILE);
-    const float *x = left;
-    const char *panel = linear->packed;
-
-    if (rows == 0)
-        return;
-    const size_t prefetch_step = fby_min_size(stride / (tiles * steps) + 1, 64);
-    for (uint32_t column = 0; column < linear->n; column += PANEL, panel += stride) {
-        uint32_t columns = fby_min_u32(PANEL, linear->n - column), row = 0;
-        for (uint32_t i = 0; i < tiles; i++) {
-            uint32_t height = rows / tiles + (i < rows % tiles);
-            tile t = {
-                .x = x + row * ldx,
-                .ldx = ldx,
-                .panel = panel,
-                .steps = steps,
-                .prefetch = panel + stride + i * steps * prefetch_step,
-                .prefetch_step = prefetch_step,
-                .residual = residual != NULL ? residual + row * ldr + column : NULL,
-                .ldr = ldr,
-                .out = out + row * ldo + column,
-                .ldo = ldo,
-                .columns = columns,
-            };
-            run_tile_of(&t, height);
-            if (activation != FBY_ACTIVATION_NONE)
-                fby_avx512_activate(activation, t.out, ldo, height, columns);
-            row += height;
-        }
-    }
-}
-
-/* What lies between a row's end and its last cache line's. */
-static void clear_ends(float *out, uint32_t k, uint32_t rows)
-{
-    const size_t ld = operand_bytes(k) / sizeof(float);
-    for (uint32_t row = 0; row < rows && k < ld; row++)
-        memset(out + row * ld + k, 0, (ld - k) * sizeof(float));
-}
-
-static void operand(const fby_linear *next, const float *x, size_t ldx, uint32_t rows, void *out)
-{
-    const size_t ld = operand_bytes(next->k) / sizeof(float);
-    for (uint32_t row = 0; row < rows; row++)
-        memcpy((float *)out + row * ld, x + row * ldx, next->k * sizeof(float));
-    clear_ends(out, next->k, rows);
+    const fby_product p = {
+        .linear = linear,
+        .activation = activation,
+        .panel_bytes = fby_bf16_panel_bytes(shape, linear->k),
+        .steps = fby_div_up_u32(linear->k, GROUP),
+        .x = x,
+        .ldx = fby_widened_operand_bytes(linear->k),
+        .residual = residual,
+        .ldr = ldr,
+        .rows = rows,
+        .out = out,
+        .ldo = ldo,
+    };
+    fby_product_run(&p, TILE, PANEL, run_tile_of);
 }
 
 static void linear(const fby_linear *linear, fby_activation activation, const void *x,
@@ -224,8 +139,9 @@ static void linear_operand(const fby_linear *linear, fby_activation activation, 
 {
     (void)wide;
     (void)ldw;
-    product(linear, activation, x, NULL, 0, rows, out, operand_bytes(next->k) / sizeof(float));
-    clear_ends(out, next->k, rows);
+    product(linear, activation, x, NULL, 0, rows, out,
+            fby_widened_operand_bytes(next->k) / sizeof(float));
+    fby_widened_clear_ends(out, next->k, rows);
 }
 
 static void linear_residual_norm(const fby_linear *linear, const fby_layer_norm *norm,
@@ -235,7 +151,7 @@ static void linear_residual_norm(const fby_linear *linear, const fby_layer_norm 
     product(linear, FBY_ACTIVATION_NONE, x, residual, ldr, rows, out, ldo);
     fby_avx512_layer_norm(norm, out, ldo, rows);
     if (next != NULL)
-        operand(next, out, ldo, rows, out_operand);
+        fby_widened_operand(next, out, ldo, rows, out_operand);
 }
 
 const fby_narrow fby_bf16_avx512 = {
@@ -246,8 +162,8 @@ const fby_narrow fby_bf16_avx512 = {
     .row_tile = TILE,
     .packed_bytes = packed_bytes,
     .pack = pack,
-    .operand_bytes = operand_bytes,
-    .operand = operand,
+    .operand_bytes = fby_widened_operand_bytes,
+    .operand = fby_widened_operand,
     .linear = linear,
     .linear_operand = linear_operand,
     .linear_residual_norm = linear_residual_norm,

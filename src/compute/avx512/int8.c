@@ -15,7 +15,7 @@
  * Measured on Zen 4, from level 1: a tile of 384 inputs takes 2,907 cycles, of which
  * 2,688 are the inputs'; of 1,536 inputs 10,979 (97.9 %).
  *
- * Loops, splits of rows and prefetching: as in linear.c.
+ * Loops, splits of rows and prefetching: compute/tiles.h.
  */
 #include <immintrin.h>
 #include <stdbool.h>
@@ -28,6 +28,7 @@
 #include "compute/int8.h"
 #include "compute/narrow.h"
 #include "compute/tables.h"
+#include "compute/tiles.h"
 
 #if !defined(FBY_AVX512_BF16)
 #define FBY_AVX512_BF16 0
@@ -42,22 +43,6 @@ static const fby_int8_shape shape = {PANEL, GROUP, 0};
 
 /* Of ints: gcc 12 copies and spills __m512i accumulators, 40 instead of 95 % of the peak. */
 typedef int ints __attribute__((vector_size(64)));
-
-typedef struct tile {
-    const char *x; /* fby_int8_row */
-    size_t ldx;    /* bytes */
-    const char *panel;
-    const fby_int8_panel *part;
-    size_t steps;
-    const char *prefetch; /* from here on … */
-    size_t prefetch_step; /* … so many bytes a step */
-    const float *residual;
-    size_t ldr;
-    float *out;       /* NULL: */
-    uint16_t *narrow; /* to bf16 */
-    size_t ldo;
-    __mmask16 lanes[2]; /* of the panel's columns that exist */
-} tile;
 
 static size_t packed_bytes(uint32_t n, uint32_t k)
 {
@@ -101,13 +86,13 @@ FBY_INLINE void add_pairs(const char *low, const char *high, size_t ldx, const c
 }
 
 /* Sums in integers. */
-FBY_INLINE void multiply(const tile *t, ints acc[TILE][2], const size_t rows)
+FBY_INLINE void multiply(const fby_tile *t, ints acc[TILE][2], const size_t rows)
 {
-    /* Two bases for the rows, as in linear.c. */
-    const char *low = t->x, *high = t->x + HALF * t->ldx, *panel = t->panel;
-    __asm__("" : "+r"(high));
-    const char *prefetch = t->prefetch;
     const size_t ldx = t->ldx, prefetch_step = t->prefetch_step;
+    const char *low = t->x, *high = low + (rows > HALF ? HALF * ldx : 0); /* as in linear.c */
+    const char *panel = t->panel;
+    __asm__("" : "+r"(high));
+    uintptr_t prefetch = t->prefetch;
 
     FBY_UNROLL
     for (size_t row = 0; row < rows; row++)
@@ -131,7 +116,7 @@ FBY_INLINE void multiply(const tile *t, ints acc[TILE][2], const size_t rows)
     for (size_t i = t->steps; i != 0; i--) {
         __m512i b0 = _mm512_load_si512(panel), b1 = _mm512_load_si512(panel + 64);
         __asm__("" : "+v"(b0), "+v"(b1)); /* as in linear.c */
-        _mm_prefetch(prefetch, _MM_HINT_T0);
+        _mm_prefetch((const char *)prefetch, _MM_HINT_T0);
         FBY_UNROLL
         for (size_t row = 0; row < rows; row++) {
             __m512i a = four_bytes(row_at(low, high, ldx, row));
@@ -155,15 +140,14 @@ FBY_INLINE void store(float *out, __m512 y, __mmask16 lanes, const bool whole)
 }
 
 /* Sums become numbers. */
-FBY_INLINE void finish(const tile *t, ints acc[TILE][2], const size_t rows, const bool whole)
+FBY_INLINE void finish(const fby_tile *t, ints acc[TILE][2], const size_t rows, const bool whole)
 {
-    const float *scale = (const float *)(const void *)(t->panel + t->part->scale);
-    const float *bias = (const float *)(const void *)(t->panel + t->part->bias);
+    const float *scale = fby_int8_scales(shape, t->panel, t->steps), *bias = scale + PANEL;
     FBY_UNROLL
     for (size_t i = 0; i < 2; i++) {
         const __m512 scales = _mm512_load_ps(scale + 16 * i);
         const __m512 biases = _mm512_load_ps(bias + 16 * i);
-        const __mmask16 lanes = t->lanes[i];
+        const __mmask16 lanes = fby_avx512_lanes(t->columns, (uint32_t)i);
         const char *x = t->x;
         float *out = t->out != NULL ? t->out + 16 * i : NULL;
 #if FBY_AVX512_BF16
@@ -197,64 +181,44 @@ FBY_INLINE void finish(const tile *t, ints acc[TILE][2], const size_t rows, cons
     }
 }
 
-FBY_INLINE void run_tile(const tile *t, const size_t rows)
+FBY_INLINE void run_tile(const fby_tile *t, const size_t rows)
 {
     ints acc[TILE][2];
     multiply(t, acc, rows);
-    if (t->lanes[1] == 0xffff)
+    if (t->columns == PANEL)
         finish(t, acc, rows, true);
     else
         finish(t, acc, rows, false);
 }
 
-/* One body a height: the same sums. */
-static void run_tile_of(const tile *t, uint32_t rows)
+static void run_tile_of(const fby_tile *t, fby_activation activation)
 {
 #define RUN_TILE(height) run_tile(t, height)
-    FBY_AVX512_HEIGHTS(rows, RUN_TILE)
+    FBY_HEIGHTS(t->rows, 14, RUN_TILE)
 #undef RUN_TILE
+    if (activation != FBY_ACTIVATION_NONE)
+        fby_avx512_activate(activation, t->out, t->ldo, t->rows, t->columns);
 }
 
-/* out (rows, n), or if that is NULL narrow, = activation(x Wᵀ + bias [+ residual]). */
-static void product(const fby_linear *linear, fby_activation activation, const char *x,
+static void product(const fby_linear *linear, fby_activation activation, const void *x,
                     const float *residual, size_t ldr, uint32_t rows, float *out, uint16_t *narrow,
                     size_t ldo)
 {
-    const fby_int8_panel part = fby_int8_lay_out(shape, linear->k);
-    const size_t ldx = operand_bytes(linear->k), steps = fby_div_up_u32(linear->k, GROUP);
-    const uint32_t tiles = fby_div_up_u32(rows, TILE);
-    const char *panel = linear->packed;
-
-    if (rows == 0)
-        return;
-    const size_t pace = part.bytes / (tiles * steps) + 1;
-    const size_t prefetch_step = fby_min_size(pace, 64);
-    for (uint32_t column = 0; column < linear->n; column += PANEL, panel += part.bytes) {
-        uint32_t columns = fby_min_u32(PANEL, linear->n - column);
-        uint32_t row = 0;
-        for (uint32_t i = 0; i < tiles; i++) {
-            uint32_t height = rows / tiles + (i < rows % tiles);
-            tile t = {
-                .x = x + row * ldx,
-                .ldx = ldx,
-                .panel = panel,
-                .part = &part,
-                .steps = steps,
-                .prefetch = panel + part.bytes + i * steps * prefetch_step,
-                .prefetch_step = prefetch_step,
-                .residual = residual != NULL ? residual + row * ldr + column : NULL,
-                .ldr = ldr,
-                .out = out != NULL ? out + row * ldo + column : NULL,
-                .narrow = narrow != NULL ? narrow + row * ldo + column : NULL,
-                .ldo = ldo,
-                .lanes = {fby_avx512_lanes(columns, 0), fby_avx512_lanes(columns, 1)},
-            };
-            run_tile_of(&t, height);
-            if (activation != FBY_ACTIVATION_NONE)
-                fby_avx512_activate(activation, t.out, ldo, height, columns);
-            row += height;
-        }
-    }
+    const fby_product p = {
+        .linear = linear,
+        .activation = activation,
+        .panel_bytes = fby_int8_lay_out(shape, linear->k).bytes,
+        .steps = fby_div_up_u32(linear->k, GROUP),
+        .x = x,
+        .ldx = operand_bytes(linear->k),
+        .residual = residual,
+        .ldr = ldr,
+        .rows = rows,
+        .out = out,
+        .narrow = narrow,
+        .ldo = ldo,
+    };
+    fby_product_run(&p, TILE, PANEL, run_tile_of);
 }
 
 /* ---- rows to codes ---- */

@@ -28,6 +28,7 @@
 #include "base/bits.h"
 #include "compute/neon/neon.h"
 #include "compute/neon/vector.h"
+#include "compute/tiles.h"
 
 enum {
     KEYS = 256,
@@ -87,7 +88,7 @@ FBY_INLINE void run_product(const product *t, const int rows, const int vectors)
     for (int i = 0; i < vectors; i++)
         acc[row][i] = vmulq_n_f32(vld1q_f32(out + (size_t)row * t->ldo + 4 * i), t->rescale[row]);
 
-    fby_neon_multiply(acc, rows, vectors, t->x, t->ldx, t->b, t->ldb, t->k, 0, NULL, 0);
+    fby_neon_multiply(acc, rows, vectors, t->x, t->ldx, t->b, t->ldb, t->k, 0, 0, 0);
 
     if (t->finish != NULL)
         FBY_UNROLL
@@ -105,26 +106,9 @@ FBY_INLINE void run_product(const product *t, const int rows, const int vectors)
 /* One body a height and width: the same sums in the same order. */
 FBY_INLINE void run_product_of_width(const product *t, uint32_t rows, const int vectors)
 {
-    switch (rows) {
-    case 1:
-        run_product(t, 1, vectors);
-        return;
-    case 2:
-        run_product(t, 2, vectors);
-        return;
-    case 3:
-        run_product(t, 3, vectors);
-        return;
-    case 4:
-        run_product(t, 4, vectors);
-        return;
-    case 5:
-        run_product(t, 5, vectors);
-        return;
-    default:
-        run_product(t, 6, vectors);
-        return;
-    }
+#define RUN_PRODUCT(height) run_product(t, height, vectors)
+    FBY_HEIGHTS(rows, 6, RUN_PRODUCT)
+#undef RUN_PRODUCT
 }
 
 static void run_product_of(const product *t, uint32_t rows, uint32_t vectors)

@@ -9,36 +9,21 @@
  * the two is faster differs from core to core.) Counts of instructions: nothing was
  * measured on a core.
  *
- * Loops, splits of rows and prefetching: as in linear.c.
+ * Loops, splits of rows and prefetching: compute/tiles.h.
  */
 #include <arm_neon.h>
-#include <stdbool.h>
 #include <string.h>
 
 #include "base/bits.h"
 #include "compute/bf16.h"
 #include "compute/narrow.h"
 #include "compute/neon/neon.h"
-#include "compute/neon/vector.h"
+#include "compute/neon/tile.h"
 #include "compute/tables.h"
 
 enum { PANEL = FBY_NEON_PANEL, TILE = FBY_NEON_ROWS, VECTORS = FBY_NEON_VECTORS, GROUP = 2 };
 
 static const fby_bf16_shape shape = {PANEL, GROUP};
-
-typedef struct tile {
-    const uint16_t *x;
-    size_t ldx;
-    const char *panel;
-    size_t steps;
-    const char *prefetch; /* from here on … */
-    size_t prefetch_step; /* … so many bytes a step */
-    const float *residual;
-    size_t ldr;
-    float *out;
-    size_t ldo;
-    uint32_t columns; /* of the panel, that exist */
-} tile;
 
 static size_t packed_bytes(uint32_t n, uint32_t k)
 {
@@ -74,13 +59,13 @@ FBY_INLINE bfloat16x8_t load_eight(const void *from)
 
 /* `lanes` steps: 4, or fewer at the end. Rows may be read beyond their numbers, to the line's end.
  */
-FBY_INLINE void add_steps(const tile *t, const uint16_t *x, const char *panel,
+FBY_INLINE void add_steps(const fby_tile *t, const uint16_t *x, const char *panel,
                           float32x4_t acc[TILE][VECTORS], const int rows, const int lanes)
 {
     bfloat16x8_t a[TILE];
     FBY_UNROLL
     for (int row = 0; row < rows; row++)
-        a[row] = load_eight(x + (size_t)row * t->ldx);
+        a[row] = load_eight(x + (size_t)row * (t->ldx / sizeof *x));
     FBY_UNROLL
     for (int lane = 0; lane < lanes; lane++)
         FBY_UNROLL
@@ -92,16 +77,17 @@ FBY_INLINE void add_steps(const tile *t, const uint16_t *x, const char *panel,
     }
 }
 
-FBY_INLINE void multiply(const tile *t, float32x4_t acc[TILE][VECTORS], const int rows)
+FBY_INLINE void multiply(const fby_tile *t, float32x4_t acc[TILE][VECTORS], const int rows)
 {
     const uint16_t *x = t->x;
-    const char *panel = t->panel, *prefetch = t->prefetch;
+    const char *panel = t->panel;
+    uintptr_t prefetch = t->prefetch;
     size_t step = t->steps;
     FBY_NO_UNROLL
     for (; step >= 4; step -= 4) {
         FBY_UNROLL
         for (int i = 0; i < 4; i++, prefetch += t->prefetch_step)
-            __builtin_prefetch(prefetch);
+            __builtin_prefetch((const void *)prefetch);
         add_steps(t, x, panel, acc, rows, 4);
         x += 4 * GROUP;
         panel += 4 * 64;
@@ -114,22 +100,10 @@ FBY_INLINE void multiply(const tile *t, float32x4_t acc[TILE][VECTORS], const in
         add_steps(t, x, panel, acc, rows, 1);
 }
 
-static void add_and_store_some(const tile *t, float y[TILE][PANEL], uint32_t rows)
+FBY_INLINE void run_tile(const fby_tile *t, const int rows)
 {
-    for (uint32_t row = 0; row < rows; row++) {
-        if (t->residual != NULL)
-            fby_neon_add(y[row], t->residual + row * t->ldr, t->columns);
-        memcpy(t->out + row * t->ldo, y[row], t->columns * sizeof(float));
-    }
-}
-
-FBY_INLINE void run_tile(const tile *t, const int rows)
-{
-    const float *bias =
-        (const float *)(const void *)(t->panel + t->steps * GROUP * PANEL * sizeof(uint16_t));
-    const bool whole = t->columns == PANEL;
+    const float *bias = (const float *)t->panel + t->steps * GROUP * PANEL / 2;
     float32x4_t acc[TILE][VECTORS];
-    float some[TILE][PANEL];
     FBY_UNROLL
     for (int row = 0; row < rows; row++)
         FBY_UNROLL
@@ -137,82 +111,39 @@ FBY_INLINE void run_tile(const tile *t, const int rows)
         acc[row][i] = vdupq_n_f32(0.0f);
     multiply(t, acc, rows);
     FBY_UNROLL
-    for (int row = 0; row < rows; row++) {
-        float *out = whole ? t->out + (size_t)row * t->ldo : some[row];
+    for (int row = 0; row < rows; row++)
         FBY_UNROLL
-        for (int i = 0; i < VECTORS; i++) {
-            float32x4_t y = vaddq_f32(acc[row][i], vld1q_f32(bias + 4 * i));
-            if (whole && t->residual != NULL)
-                y = vaddq_f32(y, vld1q_f32(t->residual + (size_t)row * t->ldr + 4 * i));
-            vst1q_f32(out + 4 * i, y);
-        }
-    }
-    if (!whole)
-        add_and_store_some(t, some, (uint32_t)rows);
+    for (int i = 0; i < VECTORS; i++)
+        acc[row][i] = vaddq_f32(acc[row][i], vld1q_f32(bias + 4 * i));
+    fby_neon_store_tile(t, acc, rows);
 }
 
-/* One body a height: the same sums in the same order. */
-static void run_tile_of(const tile *t, uint32_t rows)
+static void run_tile_of(const fby_tile *t, fby_activation activation)
 {
-    switch (rows) {
-    case 1:
-        run_tile(t, 1);
-        return;
-    case 2:
-        run_tile(t, 2);
-        return;
-    case 3:
-        run_tile(t, 3);
-        return;
-    case 4:
-        run_tile(t, 4);
-        return;
-    case 5:
-        run_tile(t, 5);
-        return;
-    default:
-        run_tile(t, 6);
-        return;
-    }
+#define RUN_TILE(height) run_tile(t, height)
+    FBY_HEIGHTS(t->rows, 6, RUN_TILE)
+#undef RUN_TILE
+    if (activation != FBY_ACTIVATION_NONE)
+        fby_neon_activate(activation, t->out, t->ldo, t->rows, t->columns);
 }
 
-/* out (rows, n) = activation(x Wᵀ + bias [+ residual]). */
-static void product(const fby_linear *linear, fby_activation activation, const void *left,
+static void product(const fby_linear *linear, fby_activation activation, const void *x,
                     const float *residual, size_t ldr, uint32_t rows, float *out, size_t ldo)
 {
-    const uint16_t *x = left;
-    const size_t stride = fby_bf16_panel_bytes(shape, linear->k);
-    const size_t ldx = fby_bf16_operand_bytes(linear->k) / sizeof *x;
-    const size_t steps = fby_div_up_u32(linear->k, GROUP);
-    const uint32_t tiles = fby_div_up_u32(rows, TILE);
-    const char *panel = linear->packed;
-
-    if (rows == 0)
-        return;
-    const size_t prefetch_step = stride / (tiles * steps) + 1;
-    for (uint32_t column = 0; column < linear->n; column += PANEL, panel += stride) {
-        uint32_t columns = fby_min_u32(PANEL, linear->n - column), row = 0;
-        for (uint32_t i = 0; i < tiles; i++) {
-            uint32_t height = rows / tiles + (i < rows % tiles);
-            tile t = {
-                .x = x + row * ldx,
-                .ldx = ldx,
-                .panel = panel,
-                .steps = steps,
-                .prefetch = panel + stride + i * steps * prefetch_step,
-                .prefetch_step = prefetch_step,
-                .residual = residual != NULL ? residual + row * ldr + column : NULL,
-                .ldr = ldr,
-                .out = out + row * ldo + column,
-                .ldo = ldo,
-                .columns = columns,
-            };
-            run_tile_of(&t, height);
-            if (activation != FBY_ACTIVATION_NONE)
-                fby_neon_activate(activation, t.out, ldo, height, columns);
-            row += height;
-        }
-    }
+    const fby_product p = {
+        .linear = linear,
+        .activation = activation,
+        .panel_bytes = fby_bf16_panel_bytes(shape, linear->k),
+        .steps = fby_div_up_u32(linear->k, GROUP),
+        .x = x,
+        .ldx = fby_bf16_operand_bytes(linear->k),
+        .residual = residual,
+        .ldr = ldr,
+        .rows = rows,
+        .out = out,
+        .ldo = ldo,
+    };
+    fby_product_run(&p, TILE, PANEL, run_tile_of);
 }
 
 static void operand(const fby_linear *next, const float *x, size_t ldx, uint32_t rows, void *out)

@@ -8,36 +8,22 @@
  * multiply-adds; a vector of x holds four steps. Counts of instructions: nothing was
  * measured on a core.
  *
- * Loops, splits of rows and prefetching: as in linear.c.
+ * Loops, splits of rows and prefetching: compute/tiles.h.
  */
 #include <arm_neon.h>
-#include <stdbool.h>
 #include <string.h>
 
 #include "base/bits.h"
 #include "compute/bf16.h"
+#include "compute/bf16_widened.h"
 #include "compute/narrow.h"
 #include "compute/neon/neon.h"
-#include "compute/neon/vector.h"
+#include "compute/neon/tile.h"
 #include "compute/tables.h"
 
 enum { PANEL = FBY_NEON_PANEL, TILE = FBY_NEON_ROWS, VECTORS = FBY_NEON_VECTORS, GROUP = 1 };
 
 static const fby_bf16_shape shape = {PANEL, GROUP};
-
-typedef struct tile {
-    const float *x;
-    size_t ldx;
-    const char *panel;
-    size_t steps;
-    const char *prefetch; /* from here on … */
-    size_t prefetch_step; /* … so many bytes a step */
-    const float *residual;
-    size_t ldr;
-    float *out;
-    size_t ldo;
-    uint32_t columns; /* of the panel, that exist */
-} tile;
 
 static size_t packed_bytes(uint32_t n, uint32_t k)
 {
@@ -51,11 +37,6 @@ static void pack(const float *w, const float *bias, const float *sizes, uint32_t
     fby_bf16_pack(shape, w, bias, n, k, packed);
 }
 
-static size_t operand_bytes(uint32_t k)
-{
-    return fby_align_up(k * sizeof(float), 64);
-}
-
 /* One input's weights of 16 columns. */
 FBY_INLINE void widen(const char *panel, float32x4_t b[VECTORS])
 {
@@ -67,21 +48,23 @@ FBY_INLINE void widen(const char *panel, float32x4_t b[VECTORS])
     }
 }
 
-FBY_INLINE void multiply(const tile *t, float32x4_t acc[TILE][VECTORS], const int rows)
+FBY_INLINE void multiply(const fby_tile *t, float32x4_t acc[TILE][VECTORS], const int rows)
 {
+    const size_t ldx = t->ldx / sizeof(float);
     const float *x = t->x;
-    const char *panel = t->panel, *prefetch = t->prefetch;
+    const char *panel = t->panel;
+    uintptr_t prefetch = t->prefetch;
     size_t step = t->steps;
     FBY_NO_UNROLL
     for (; step >= 4; step -= 4, x += 4) {
         float32x4_t a[TILE];
         FBY_UNROLL
         for (int row = 0; row < rows; row++)
-            a[row] = vld1q_f32(x + (size_t)row * t->ldx);
+            a[row] = vld1q_f32(x + (size_t)row * ldx);
         FBY_UNROLL
         for (int lane = 0; lane < 4; lane++) {
             float32x4_t b[VECTORS];
-            __builtin_prefetch(prefetch);
+            __builtin_prefetch((const void *)prefetch);
             prefetch += t->prefetch_step;
             widen(panel, b);
             panel += PANEL * sizeof(uint16_t);
@@ -101,26 +84,14 @@ FBY_INLINE void multiply(const tile *t, float32x4_t acc[TILE][VECTORS], const in
         for (int i = 0; i < VECTORS; i++)
             FBY_UNROLL
         for (int row = 0; row < rows; row++)
-            acc[row][i] = vfmaq_f32(acc[row][i], b[i], vld1q_dup_f32(x + (size_t)row * t->ldx));
+            acc[row][i] = vfmaq_f32(acc[row][i], b[i], vld1q_dup_f32(x + (size_t)row * ldx));
     }
 }
 
-static void add_and_store_some(const tile *t, float y[TILE][PANEL], uint32_t rows)
+FBY_INLINE void run_tile(const fby_tile *t, const int rows)
 {
-    for (uint32_t row = 0; row < rows; row++) {
-        if (t->residual != NULL)
-            fby_neon_add(y[row], t->residual + row * t->ldr, t->columns);
-        memcpy(t->out + row * t->ldo, y[row], t->columns * sizeof(float));
-    }
-}
-
-FBY_INLINE void run_tile(const tile *t, const int rows)
-{
-    const float *bias =
-        (const float *)(const void *)(t->panel + t->steps * GROUP * PANEL * sizeof(uint16_t));
-    const bool whole = t->columns == PANEL;
+    const float *bias = (const float *)t->panel + t->steps * GROUP * PANEL / 2;
     float32x4_t acc[TILE][VECTORS];
-    float some[TILE][PANEL];
     FBY_UNROLL
     for (int row = 0; row < rows; row++)
         FBY_UNROLL
@@ -128,92 +99,39 @@ FBY_INLINE void run_tile(const tile *t, const int rows)
         acc[row][i] = vdupq_n_f32(0.0f);
     multiply(t, acc, rows);
     FBY_UNROLL
-    for (int row = 0; row < rows; row++) {
-        float *out = whole ? t->out + (size_t)row * t->ldo : some[row];
+    for (int row = 0; row < rows; row++)
         FBY_UNROLL
-        for (int i = 0; i < VECTORS; i++) {
-            float32x4_t y = vaddq_f32(acc[row][i], vld1q_f32(bias + 4 * i));
-            if (whole && t->residual != NULL)
-                y = vaddq_f32(y, vld1q_f32(t->residual + (size_t)row * t->ldr + 4 * i));
-            vst1q_f32(out + 4 * i, y);
-        }
-    }
-    if (!whole)
-        add_and_store_some(t, some, (uint32_t)rows);
+    for (int i = 0; i < VECTORS; i++)
+        acc[row][i] = vaddq_f32(acc[row][i], vld1q_f32(bias + 4 * i));
+    fby_neon_store_tile(t, acc, rows);
 }
 
-/* One body a height: the same sums in the same order. */
-static void run_tile_of(const tile *t, uint32_t rows)
+static void run_tile_of(const fby_tile *t, fby_activation activation)
 {
-    switch (rows) {
-    case 1:
-        run_tile(t, 1);
-        return;
-    case 2:
-        run_tile(t, 2);
-        return;
-    case 3:
-        run_tile(t, 3);
-        return;
-    case 4:
-        run_tile(t, 4);
-        return;
-    case 5:
-        run_tile(t, 5);
-        return;
-    default:
-        run_tile(t, 6);
-        return;
-    }
+#define RUN_TILE(height) run_tile(t, height)
+    FBY_HEIGHTS(t->rows, 6, RUN_TILE)
+#undef RUN_TILE
+    if (activation != FBY_ACTIVATION_NONE)
+        fby_neon_activate(activation, t->out, t->ldo, t->rows, t->columns);
 }
 
-/* out (rows, n) = activation(x Wᵀ + bias [+ residual]). */
-static void product(const fby_linear *linear, fby_activation activation, const void *left,
+static void product(const fby_linear *linear, fby_activation activation, const void *x,
                     const float *residual, size_t ldr, uint32_t rows, float *out, size_t ldo)
 {
-    const float *x = left;
-    const size_t stride = fby_bf16_panel_bytes(shape, linear->k);
-    const size_t ldx = operand_bytes(linear->k) / sizeof *x;
-    const size_t steps = fby_div_up_u32(linear->k, GROUP);
-    const uint32_t tiles = fby_div_up_u32(rows, TILE);
-    const char *panel = linear->packed;
-
-    if (rows == 0)
-        return;
-    const size_t prefetch_step = stride / (tiles * steps) + 1;
-    for (uint32_t column = 0; column < linear->n; column += PANEL, panel += stride) {
-        uint32_t columns = fby_min_u32(PANEL, linear->n - column), row = 0;
-        for (uint32_t i = 0; i < tiles; i++) {
-            uint32_t height = rows / tiles + (i < rows % tiles);
-            tile t = {
-                .x = x + row * ldx,
-                .ldx = ldx,
-                .panel = panel,
-                .steps = steps,
-                .prefetch = panel + stride + i * steps * prefetch_step,
-                .prefetch_step = prefetch_step,
-                .residual = residual != NULL ? residual + row * ldr + column : NULL,
-                .ldr = ldr,
-                .out = out + row * ldo + column,
-                .ldo = ldo,
-                .columns = columns,
-            };
-            run_tile_of(&t, height);
-            if (activation != FBY_ACTIVATION_NONE)
-                fby_neon_activate(activation, t.out, ldo, height, columns);
-            row += height;
-        }
-    }
-}
-
-static void operand(const fby_linear *next, const float *x, size_t ldx, uint32_t rows, void *out)
-{
-    const size_t bytes = operand_bytes(next->k), used = next->k * sizeof(float);
-    for (uint32_t row = 0; row < rows; row++) {
-        char *to = (char *)out + row * bytes;
-        memcpy(to, x + row * ldx, used);
-        memset(to + used, 0, bytes - used);
-    }
+    const fby_product p = {
+        .linear = linear,
+        .activation = activation,
+        .panel_bytes = fby_bf16_panel_bytes(shape, linear->k),
+        .steps = fby_div_up_u32(linear->k, GROUP),
+        .x = x,
+        .ldx = fby_widened_operand_bytes(linear->k),
+        .residual = residual,
+        .ldr = ldr,
+        .rows = rows,
+        .out = out,
+        .ldo = ldo,
+    };
+    fby_product_run(&p, TILE, PANEL, run_tile_of);
 }
 
 static void linear(const fby_linear *linear, fby_activation activation, const void *x,
@@ -227,7 +145,7 @@ static void linear_operand(const fby_linear *linear, fby_activation activation, 
                            void *out)
 {
     product(linear, activation, x, NULL, 0, rows, wide, ldw);
-    operand(next, wide, ldw, rows, out);
+    fby_widened_operand(next, wide, ldw, rows, out);
 }
 
 static void linear_residual_norm(const fby_linear *linear, const fby_layer_norm *norm,
@@ -237,7 +155,7 @@ static void linear_residual_norm(const fby_linear *linear, const fby_layer_norm 
     product(linear, FBY_ACTIVATION_NONE, x, residual, ldr, rows, out, ldo);
     fby_neon_layer_norm(norm, out, ldo, rows);
     if (next != NULL)
-        operand(next, out, ldo, rows, out_operand);
+        fby_widened_operand(next, out, ldo, rows, out_operand);
 }
 
 const fby_narrow fby_bf16_neon = {
@@ -248,8 +166,8 @@ const fby_narrow fby_bf16_neon = {
     .row_tile = TILE,
     .packed_bytes = packed_bytes,
     .pack = pack,
-    .operand_bytes = operand_bytes,
-    .operand = operand,
+    .operand_bytes = fby_widened_operand_bytes,
+    .operand = fby_widened_operand,
     .linear = linear,
     .linear_operand = linear_operand,
     .linear_residual_norm = linear_residual_norm,

@@ -17,17 +17,16 @@
  * Before, 16-bit products of the apart inputs, and of zero and sum: 64 h vmlal. These are
  * counts of instructions; nothing was measured on a core.
  *
- * Loops, splits of rows and prefetching: as in linear.c.
+ * Loops, splits of rows and prefetching: compute/tiles.h.
  */
 #include <arm_neon.h>
-#include <stdbool.h>
 #include <string.h>
 
 #include "base/bits.h"
 #include "compute/int8.h"
 #include "compute/narrow.h"
 #include "compute/neon/neon.h"
-#include "compute/neon/vector.h"
+#include "compute/neon/tile.h"
 #include "compute/tables.h"
 
 #if !defined(FBY_NEON_MM)
@@ -43,21 +42,6 @@ enum {
 };
 
 static const fby_int8_shape shape = {PANEL, GROUP, OFFSET};
-
-typedef struct tile {
-    const char *x; /* fby_int8_row */
-    size_t ldx;    /* bytes */
-    const char *panel;
-    const fby_int8_panel *part;
-    size_t steps;
-    const char *prefetch; /* from here on … */
-    size_t prefetch_step; /* … so many bytes a step */
-    const float *residual;
-    size_t ldr;
-    float *out;
-    size_t ldo;
-    uint32_t columns; /* of the panel, that exist */
-} tile;
 
 static size_t packed_bytes(uint32_t n, uint32_t k)
 {
@@ -97,9 +81,9 @@ FBY_INLINE void add_pairs(const char *x, size_t ldx, const char *panel,
 }
 
 /* What the 16-bit products give; returns where the codes begin. */
-FBY_INLINE const char *begin(const tile *t, int32x4_t acc[TILE][VECTORS], const int rows)
+FBY_INLINE const char *begin(const fby_tile *t, int32x4_t acc[TILE][VECTORS], const int rows)
 {
-    const char *x = t->x + offsetof(fby_int8_row, apart), *panel = t->panel;
+    const char *x = (const char *)t->x + offsetof(fby_int8_row, apart), *panel = t->panel;
     FBY_UNROLL
     for (int row = 0; row < rows; row++)
         FBY_UNROLL
@@ -114,7 +98,7 @@ FBY_INLINE const char *begin(const tile *t, int32x4_t acc[TILE][VECTORS], const 
     for (int i = 0; i < VECTORS; i++)
         acc[row][i] = vshrq_n_s32(acc[row][i], FBY_INT8_SHIFT);
     add_pairs(x, t->ldx, panel, acc, rows); /* zero and sum */
-    return t->panel + t->part->codes;
+    return (const char *)t->panel + fby_int8_lay_out(shape, 1).codes;
 }
 
 FBY_INLINE int8x16_t load_codes(const char *from)
@@ -128,11 +112,12 @@ FBY_INLINE int8x8_t load_group(const char *from)
     return vld1_s8((const int8_t *)(const void *)from);
 }
 
-FBY_INLINE void multiply(const tile *t, int32x4_t sum[TILE][VECTORS], const int rows)
+FBY_INLINE void multiply(const fby_tile *t, int32x4_t sum[TILE][VECTORS], const int rows)
 {
     enum { PAIRS = TILE / 2 };
     const int pairs = (rows + 1) / 2;
-    const char *x = t->x + sizeof(fby_int8_row), *prefetch = t->prefetch;
+    const char *x = (const char *)t->x + sizeof(fby_int8_row);
+    uintptr_t prefetch = t->prefetch;
     const char *codes = begin(t, sum, rows);
     int32x4_t acc[PAIRS][2 * VECTORS];
 
@@ -150,7 +135,7 @@ FBY_INLINE void multiply(const tile *t, int32x4_t sum[TILE][VECTORS], const int 
             a[pair] = vcombine_s8(load_group(x + (size_t)(2 * pair) * t->ldx),
                                   load_group(x + (size_t)second * t->ldx));
         }
-        __builtin_prefetch(prefetch);
+        __builtin_prefetch((const void *)prefetch);
         prefetch += t->prefetch_step;
         FBY_UNROLL
         for (int i = 0; i < 2 * VECTORS; i++) {
@@ -207,16 +192,17 @@ FBY_INLINE void add_steps(const char *x, size_t ldx, const char *codes,
     }
 }
 
-FBY_INLINE void multiply(const tile *t, int32x4_t acc[TILE][VECTORS], const int rows)
+FBY_INLINE void multiply(const fby_tile *t, int32x4_t acc[TILE][VECTORS], const int rows)
 {
-    const char *x = t->x + sizeof(fby_int8_row), *prefetch = t->prefetch;
+    const char *x = (const char *)t->x + sizeof(fby_int8_row);
+    uintptr_t prefetch = t->prefetch;
     const char *codes = begin(t, acc, rows);
     size_t steps = t->steps;
     FBY_NO_UNROLL
     for (; steps >= 4; steps -= 4) {
         FBY_UNROLL
         for (int i = 0; i < 4; i++, prefetch += t->prefetch_step)
-            __builtin_prefetch(prefetch);
+            __builtin_prefetch((const void *)prefetch);
         add_steps(x, t->ldx, codes, acc, rows, 4);
         x += 4 * GROUP;
         codes += 4 * GROUP * PANEL;
@@ -230,103 +216,50 @@ FBY_INLINE void multiply(const tile *t, int32x4_t acc[TILE][VECTORS], const int 
 }
 #endif
 
-static void add_and_store_some(const tile *t, float y[TILE][PANEL], uint32_t rows)
+FBY_INLINE void run_tile(const fby_tile *t, const int rows)
 {
-    for (uint32_t row = 0; row < rows; row++) {
-        if (t->residual != NULL)
-            fby_neon_add(y[row], t->residual + row * t->ldr, t->columns);
-        memcpy(t->out + row * t->ldo, y[row], t->columns * sizeof(float));
-    }
-}
-
-FBY_INLINE void run_tile(const tile *t, const int rows)
-{
-    const float *scale = (const float *)(const void *)(t->panel + t->part->scale);
-    const float *bias = (const float *)(const void *)(t->panel + t->part->bias);
+    const float *scale = fby_int8_scales(shape, t->panel, t->steps), *bias = scale + PANEL;
     int32x4_t acc[TILE][VECTORS];
-    float some[TILE][PANEL];
-    const bool whole = t->columns == PANEL;
-
+    float32x4_t y[TILE][VECTORS];
     multiply(t, acc, rows);
     FBY_UNROLL
     for (int row = 0; row < rows; row++) {
-        const char *x = t->x + (size_t)row * t->ldx;
-        const float by = ((const fby_int8_row *)(const void *)x)->scale;
-        float *out = whole ? t->out + (size_t)row * t->ldo : some[row];
+        const fby_int8_row *head = (const void *)((const char *)t->x + (size_t)row * t->ldx);
         FBY_UNROLL
         for (int i = 0; i < VECTORS; i++) {
-            float32x4_t codes = vmulq_n_f32(vcvtq_f32_s32(acc[row][i]), by);
-            float32x4_t y = vfmaq_f32(vld1q_f32(bias + 4 * i), codes, vld1q_f32(scale + 4 * i));
-            if (whole && t->residual != NULL)
-                y = vaddq_f32(y, vld1q_f32(t->residual + (size_t)row * t->ldr + 4 * i));
-            vst1q_f32(out + 4 * i, y);
+            float32x4_t codes = vmulq_n_f32(vcvtq_f32_s32(acc[row][i]), head->scale);
+            y[row][i] = vfmaq_f32(vld1q_f32(bias + 4 * i), codes, vld1q_f32(scale + 4 * i));
         }
     }
-    if (!whole)
-        add_and_store_some(t, some, (uint32_t)rows);
+    fby_neon_store_tile(t, y, rows);
 }
 
-/* One body a height: the same sums. */
-static void run_tile_of(const tile *t, uint32_t rows)
+static void run_tile_of(const fby_tile *t, fby_activation activation)
 {
-    switch (rows) {
-    case 1:
-        run_tile(t, 1);
-        return;
-    case 2:
-        run_tile(t, 2);
-        return;
-    case 3:
-        run_tile(t, 3);
-        return;
-    case 4:
-        run_tile(t, 4);
-        return;
-    case 5:
-        run_tile(t, 5);
-        return;
-    default:
-        run_tile(t, 6);
-        return;
-    }
+#define RUN_TILE(height) run_tile(t, height)
+    FBY_HEIGHTS(t->rows, 6, RUN_TILE)
+#undef RUN_TILE
+    if (activation != FBY_ACTIVATION_NONE)
+        fby_neon_activate(activation, t->out, t->ldo, t->rows, t->columns);
 }
 
-/* out (rows, n) = activation(x Wᵀ + bias [+ residual]). */
-static void product(const fby_linear *linear, fby_activation activation, const char *x,
+static void product(const fby_linear *linear, fby_activation activation, const void *x,
                     const float *residual, size_t ldr, uint32_t rows, float *out, size_t ldo)
 {
-    const fby_int8_panel part = fby_int8_lay_out(shape, linear->k);
-    const size_t ldx = operand_bytes(linear->k), steps = fby_div_up_u32(linear->k, GROUP);
-    const uint32_t tiles = fby_div_up_u32(rows, TILE);
-    const char *panel = linear->packed;
-
-    if (rows == 0)
-        return;
-    const size_t prefetch_step = part.bytes / (tiles * steps) + 1;
-    for (uint32_t column = 0; column < linear->n; column += PANEL, panel += part.bytes) {
-        uint32_t columns = fby_min_u32(PANEL, linear->n - column), row = 0;
-        for (uint32_t i = 0; i < tiles; i++) {
-            uint32_t height = rows / tiles + (i < rows % tiles);
-            tile t = {
-                .x = x + row * ldx,
-                .ldx = ldx,
-                .panel = panel,
-                .part = &part,
-                .steps = steps,
-                .prefetch = panel + part.bytes + i * steps * prefetch_step,
-                .prefetch_step = prefetch_step,
-                .residual = residual != NULL ? residual + row * ldr + column : NULL,
-                .ldr = ldr,
-                .out = out + row * ldo + column,
-                .ldo = ldo,
-                .columns = columns,
-            };
-            run_tile_of(&t, height);
-            if (activation != FBY_ACTIVATION_NONE)
-                fby_neon_activate(activation, t.out, ldo, height, columns);
-            row += height;
-        }
-    }
+    const fby_product p = {
+        .linear = linear,
+        .activation = activation,
+        .panel_bytes = fby_int8_lay_out(shape, linear->k).bytes,
+        .steps = fby_div_up_u32(linear->k, GROUP),
+        .x = x,
+        .ldx = operand_bytes(linear->k),
+        .residual = residual,
+        .ldr = ldr,
+        .rows = rows,
+        .out = out,
+        .ldo = ldo,
+    };
+    fby_product_run(&p, TILE, PANEL, run_tile_of);
 }
 
 /* ---- rows to codes ---- */

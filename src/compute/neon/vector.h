@@ -65,7 +65,7 @@ FBY_INLINE float32x4_t fby_neon_fma_lane(float32x4_t acc, float32x4_t b, float32
  */
 FBY_INLINE void fby_neon_multiply(float32x4_t acc[FBY_NEON_ROWS][FBY_NEON_VECTORS], const int rows,
                                   const int vectors, const float *x, size_t ldx, const float *b,
-                                  size_t ldb, size_t k, const int ahead, const char *prefetch,
+                                  size_t ldb, size_t k, const int ahead, uintptr_t prefetch,
                                   size_t prefetch_step)
 {
     size_t step = 0;
@@ -78,7 +78,7 @@ FBY_INLINE void fby_neon_multiply(float32x4_t acc[FBY_NEON_ROWS][FBY_NEON_VECTOR
         FBY_UNROLL
         for (int lane = 0; lane < 4; lane++) {
             if (ahead) {
-                __builtin_prefetch(prefetch);
+                __builtin_prefetch((const void *)prefetch);
                 prefetch += prefetch_step;
             }
             FBY_UNROLL
