@@ -80,6 +80,8 @@ size_t fby_metrics_json(const fby_metrics *metrics, char *text, size_t size)
     put_number(&out, "agents", metrics->agent_count);
     put_number(&out, "workers", metrics->worker_count);
     put_number(&out, "busy_workers", busy_workers(metrics));
+    put_number(&out, "batches", FBY_WORKERS(metrics, batches));
+    put_number(&out, "team_batches", FBY_WORKERS(metrics, team_batches)); /* shared by a team */
     put_number(&out, "requests",
                sum_of_counters(metrics, offsetof(fby_agent_metrics, requests), 0, FBY_COUNT_OTHER));
     put_number(&out, "failures",

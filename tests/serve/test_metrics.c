@@ -325,6 +325,36 @@ static void what_does_not_fit_is_cut_at_the_end_of_a_line(void **state)
     }
 }
 
+static void what_controllers_decide_is_told_by_model(void **state)
+{
+    (void)state;
+    const fby_tuner_options options = {.texts_max = 8, .limits = {.goal = FBY_GOAL_LATENCY}};
+    fby_costs costs;
+    fby_teams teams;
+    fby_costs_guess(1000000, 100, &costs);
+    assert_int_equal(fby_teams_init(&teams, &options, &costs, 1, 3, 256), FBY_OK);
+    teams.tuners[0].controller.decisions = 7;
+    fby_counter_add(&workers[0].batches, 5);
+    fby_counter_add(&workers[0].team_batches, 2);
+    fby_counter_add(&workers[1].batches, 4);
+    metrics.teams = &teams;
+    written();
+    metrics.teams = NULL;
+    fby_teams_destroy(&teams);
+    char line[128];
+    static const struct {
+        const char *name;
+        int value;
+    } samples[] = {{"workers", 3}, {"batch_tokens", 64}, {"splits", 1}, {"decisions_total", 7}};
+    for (size_t i = 0; i < sizeof samples / sizeof samples[0]; i++) {
+        snprintf(line, sizeof line, "forebay_controller_%s{model=\"%s\"} %d\n", samples[i].name,
+                 "a \\\"quoted\\\\ name\\n", samples[i].value);
+        has(line);
+    }
+    has("forebay_batches_total{mode=\"coarse\"} 7\n");
+    has("forebay_batches_total{mode=\"fine\"} 2\n");
+}
+
 static void json_is_json_of_what_the_page_shows(void **state)
 {
     json_error_t error;
@@ -333,6 +363,7 @@ static void json_is_json_of_what_the_page_shows(void **state)
     fby_counter_add(&agents[1].requests[FBY_COUNT_EMBED], 2);
     fby_counter_add(&agents[1].requests[FBY_COUNT_OTHER], 5);
     fby_counter_add(&workers[1].busy, 1);
+    fby_counter_add(&workers[0].team_batches, 2);
     fby_time_observe(&agents[0].total, 1000);
     size_t size = fby_metrics_json(&metrics, text, sizeof text);
     assert_true(size < sizeof text);
@@ -342,6 +373,7 @@ static void json_is_json_of_what_the_page_shows(void **state)
     assert_int_equal(json_integer_value(json_object_get(root, "tokens")), 11);
     assert_int_equal(json_integer_value(json_object_get(root, "requests")), 2);
     assert_int_equal(json_integer_value(json_object_get(root, "busy_workers")), 1);
+    assert_int_equal(json_integer_value(json_object_get(root, "team_batches")), 2);
     json_t *latency = json_object_get(root, "latency");
     assert_int_equal(json_array_size(json_object_get(latency, "bounds_s")), FBY_TIME_BUCKETS);
     json_t *counts = json_object_get(latency, "counts");
@@ -400,6 +432,7 @@ int main(void)
         cmocka_unit_test_setup(a_time_is_in_the_first_bucket_whose_bound_it_does_not_exceed, zero),
         cmocka_unit_test_setup(a_size_is_in_the_bucket_of_its_power_of_two, zero),
         cmocka_unit_test_setup(what_does_not_fit_is_cut_at_the_end_of_a_line, zero),
+        cmocka_unit_test_setup(what_controllers_decide_is_told_by_model, zero),
         cmocka_unit_test_setup(json_is_json_of_what_the_page_shows, zero),
         cmocka_unit_test_setup(an_agent_that_does_not_turn_is_stuck_unless_it_sleeps, zero),
         cmocka_unit_test_setup(it_is_ready_between_starting_and_draining, zero),
