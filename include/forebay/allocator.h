@@ -112,14 +112,15 @@ typedef struct fby_allocator_stats {
     /* Where calls are counted; 0 otherwise. */
     uint64_t mallocs, frees;
     uint64_t requested, usable; /* bytes of all mallocs */
-    uint64_t live, live_peak;   /* usable bytes; the peak as seen when statistics were read or
-                                 * memory was taken from the system */
-    uint64_t remote_frees;      /* blocks above 32 KiB freed by another thread than their own */
+    uint64_t live, live_peak;   /* usable bytes of blocks whose malloc was counted */
+    uint64_t remote_frees;      /* frees of those by another thread than allocated them */
     struct {
         uint32_t size;  /* bytes; 0: all above the classes */
         uint32_t spans; /* of 64 KiB; always known */
         uint64_t out;   /* blocks that are live or in caches; always known */
-        uint64_t mallocs, frees;
+        uint64_t mallocs, frees, remote_frees;
+        uint64_t requested;       /* bytes of all mallocs; what was usable is size * mallocs */
+        uint64_t live, live_peak; /* blocks */
     } of_class[FBY_ALLOCATOR_CLASSES];
 } fby_allocator_stats;
 

@@ -91,7 +91,7 @@ FBY_NOINLINE void *fby_blocks_malloc(size_t size, size_t align)
 
 void *fby_blocks_aligned(size_t align, size_t size)
 {
-    if (!fby_is_pow2(align)) {
+    if (!fby_is_pow2(align) || align > FBY_ALIGN_MAX) {
         errno = EINVAL;
         return NULL;
     }
@@ -120,7 +120,6 @@ void *fby_blocks_calloc(size_t count, size_t size)
 static void free_other(fby_cache *cache, void *block)
 {
     fby_span *span = fby_span_at(fby_unit_of(block));
-    bool remote = false;
     if (span->kind == FBY_UNIT_SCOPE) {
         fby_scope_drop(cache, block);
     } else if (span->kind == FBY_UNIT_SPAN) {
@@ -130,8 +129,8 @@ static void free_other(fby_cache *cache, void *block)
             fby_own_heap_forget(span);
         if (cache->gate & FBY_GATE_TRACE && !cache->untraced)
             fby_trace_write(FBY_TRACE_FREE, block, 0, 1);
-        size_t usable = fby_large_free(&cache->arena, block, &remote);
-        fby_gate_count_free(cache, usable, remote);
+        fby_gate_count_free(cache, block);
+        fby_large_free(&cache->arena, block);
     }
     fby_purge_poke();
 }
@@ -203,8 +202,10 @@ static void *resize(void *block, size_t size)
     uint32_t kind = fby_span_at(fby_unit_of(block))->kind;
     if (still_fits(usable, size))
         return block;
-    if ((kind == FBY_UNIT_CHUNK || kind == FBY_UNIT_WHOLE) && fby_large_resize(block, size))
+    if ((kind == FBY_UNIT_CHUNK || kind == FBY_UNIT_WHOLE) && fby_large_resize(block, size)) {
+        fby_gate_count_resize(fby_cache_mine, block, usable);
         return block;
+    }
     if (kind == FBY_UNIT_SCOPE && fby_scope_resize(fby_cache_mine, block, size))
         return block;
     void *moved = fby_blocks_malloc_inline(size);

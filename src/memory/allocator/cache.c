@@ -531,6 +531,9 @@ static fby_cache *make(void)
     /* Under the lock, so that a fork, which holds it, meets the same caches before and after. */
     fby_lock_take(&all.lock);
     cache->all_next = atomic_load_explicit(&all.first, memory_order_relaxed);
+    cache->number = cache->all_next == NULL ? 1 : cache->all_next->number;
+    if (cache->all_next != NULL && cache->number < UINT16_MAX)
+        cache->number++;
     /* C2, with C1. */
     atomic_store_explicit(&all.first, cache, memory_order_release);
     fby_lock_release(&all.lock);

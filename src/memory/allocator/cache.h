@@ -50,6 +50,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "memory/allocator/counts.h"
 #include "memory/allocator/large.h"
 #include "memory/allocator/owner.h"
 #include "memory/allocator/pool.h"
@@ -91,19 +92,12 @@ enum {
 
 struct fby_scope;
 
-/* Counters of a cache; under its lock. */
-typedef struct fby_cache_stats {
-    uint64_t mallocs[FBY_CLASSES], frees[FBY_CLASSES]; /* [0]: not of a class */
-    uint64_t requested_bytes, usable_bytes;            /* of all mallocs */
-    uint64_t freed_bytes;                              /* usable */
-    uint64_t remote_frees;                             /* large blocks of other threads' arenas */
-} fby_cache_stats;
-
 typedef struct fby_cache {
     _Alignas(FBY_CACHELINE) fby_lock lock; /* the slow paths, the thief */
     uint32_t gate;                         /* why each call is looked at; 0: it is not */
     fby_stacks *open;                      /* its thread's; NULL: shut */
     fby_owner owner;                       /* of what `open` points to */
+    uint16_t number;                       /* from 1 on; 65,535: that one or a later one */
     bool used;                             /* by a thread */
     bool untraced;               /* inside a call that is recorded as a whole; the owner's */
     bool robbed[FBY_CLASSES];    /* the stack may have gaps, which the next slow path closes */
@@ -117,7 +111,7 @@ typedef struct fby_cache {
     struct fby_cache *all_next;  /* constant */
     struct fby_cache *free_next; /* while unused */
     fby_arena arena;
-    fby_cache_stats stats;
+    fby_counts counts; /* under the lock */
 } fby_cache;
 
 #define FBY_THREAD_LOCAL                                                                           \

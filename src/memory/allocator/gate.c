@@ -45,11 +45,9 @@ void *fby_gate_malloc(fby_cache *cache, uint32_t class_index, size_t size, size_
         return NULL;
     if (cache->gate & FBY_GATE_SECURE)
         secure_malloc(class_index, block);
-    if (cache->gate & FBY_GATE_STATS) {
-        cache->stats.mallocs[class_index]++;
-        cache->stats.requested_bytes += size;
-        cache->stats.usable_bytes += fby_class_sizes[class_index];
-    }
+    if (cache->gate & FBY_GATE_STATS)
+        fby_counts_malloc(&cache->counts, cache->number, class_index, block, size,
+                          fby_class_sizes[class_index]);
     if (cache->gate & FBY_GATE_TRACE && !cache->untraced)
         fby_trace_write(FBY_TRACE_MALLOC, block, size, align);
     return block;
@@ -59,10 +57,9 @@ void fby_gate_free(fby_cache *cache, uint32_t class_index, void *block)
 {
     if (cache->gate & FBY_GATE_SECURE)
         secure_free(class_index, block);
-    if (cache->gate & FBY_GATE_STATS) {
-        cache->stats.frees[class_index]++;
-        cache->stats.freed_bytes += fby_class_sizes[class_index];
-    }
+    if (cache->gate & FBY_GATE_STATS)
+        fby_counts_free(&cache->counts, cache->number, class_index, block,
+                        fby_class_sizes[class_index]);
     if (cache->gate & FBY_GATE_TRACE && !cache->untraced)
         fby_trace_write(FBY_TRACE_FREE, block, 0, 1);
     fby_cache_kept_push(cache, class_index, block);
@@ -76,19 +73,22 @@ void fby_gate_count_malloc(fby_cache *cache, const void *block, size_t size, siz
     if ((cache->gate & FBY_GATE_STATS) == 0)
         return;
     fby_lock_take(&cache->lock);
-    cache->stats.mallocs[0]++;
-    cache->stats.requested_bytes += size;
-    cache->stats.usable_bytes += usable;
+    fby_counts_malloc(&cache->counts, cache->number, 0, block, size, usable);
     fby_lock_release(&cache->lock);
 }
 
-void fby_gate_count_free(fby_cache *cache, size_t usable, bool remote)
+void fby_gate_count_free(fby_cache *cache, const void *block)
 {
-    if ((cache->gate & FBY_GATE_STATS) == 0)
-        return;
+    size_t usable = (cache->gate & FBY_GATE_STATS) != 0 ? fby_large_usable(block) : 0;
+    if (usable == 0)
+        return; /* or no block: whoever frees it will say so */
     fby_lock_take(&cache->lock);
-    cache->stats.frees[0]++;
-    cache->stats.freed_bytes += usable;
-    cache->stats.remote_frees += remote;
+    fby_counts_free(&cache->counts, cache->number, 0, block, usable);
     fby_lock_release(&cache->lock);
+}
+
+void fby_gate_count_resize(fby_cache *cache, const void *block, size_t usable_before)
+{
+    if (cache->gate & FBY_GATE_STATS)
+        fby_counts_resize(block, usable_before, fby_large_usable(block));
 }

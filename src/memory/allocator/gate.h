@@ -19,6 +19,7 @@ void fby_gate_free(fby_cache *cache, uint32_t class_index, void *block);
 /* The same for blocks that are not of a class, which someone else allocates and frees. */
 void fby_gate_count_malloc(fby_cache *cache, const void *block, size_t size, size_t usable,
                            size_t align);
-void fby_gate_count_free(fby_cache *cache, size_t usable, bool remote);
+void fby_gate_count_free(fby_cache *cache, const void *block);
+void fby_gate_count_resize(fby_cache *cache, const void *block, size_t usable_before);
 
 #endif

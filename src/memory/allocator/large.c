@@ -205,40 +205,36 @@ void *fby_large_malloc(fby_arena *mine, size_t size, size_t align, bool *zeroed)
 
 /* ---- free, size, resize ---- */
 
-static size_t free_whole(uint32_t unit)
+static void free_whole(uint32_t unit)
 {
     fby_span *span = fby_span_at(unit);
-    size_t bytes = span->whole.bytes;
     span->kind = FBY_UNIT_NONE;
     fby_region_give(unit, span->run.length, false);
-    return bytes;
 }
 
-size_t fby_large_free(fby_arena *mine, void *block, bool *remote)
+void fby_large_free(fby_arena *mine, void *block)
 {
     uint32_t unit = fby_unit_of(block);
     if (FBY_UNLIKELY(unit == 0 || !fby_region_describes(unit)))
         fby_harden_fail(block, FBY_FOREIGN);
     fby_span *span = fby_span_at(unit);
-    *remote = false;
     if (FBY_UNLIKELY(block != fby_unit_address(unit) ||
                      (span->kind != FBY_UNIT_WHOLE && span->kind != FBY_UNIT_CHUNK)))
         fby_harden_fail(block, FBY_NOT_A_BLOCK);
-    if (span->kind == FBY_UNIT_WHOLE)
-        return free_whole(unit);
+    if (span->kind == FBY_UNIT_WHOLE) {
+        free_whole(unit);
+        return;
+    }
     fby_arena *arena = span->chunk.arena;
-    size_t bytes = (size_t)span->chunk.pages * FBY_PAGE;
     if (FBY_UNLIKELY(atomic_exchange_explicit(&node_of(unit)->live, 0, memory_order_relaxed) != 1))
         fby_harden_fail(block, FBY_DOUBLE_FREE);
     if (arena != mine) {
         push_remote(arena, unit);
-        *remote = true;
-        return bytes;
+        return;
     }
     fby_lock_take(&arena->lock);
     free_units(arena, unit, now_ms());
     fby_lock_release(&arena->lock);
-    return bytes;
 }
 
 size_t fby_large_usable(const void *block)

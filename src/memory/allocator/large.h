@@ -63,9 +63,8 @@ void *fby_large_malloc(fby_arena *mine, size_t size, size_t align, bool *zeroed)
 void *fby_whole_malloc(size_t size, size_t align, bool *zeroed);
 
 /* Any block that is not of a class: aborts if there is no such block. `mine` is the calling
- * thread's arena or NULL. Returns the usable bytes that it had; `*remote` says that another arena
- * got it. */
-size_t fby_large_free(fby_arena *mine, void *block, bool *remote);
+ * thread's arena or NULL. */
+void fby_large_free(fby_arena *mine, void *block);
 
 /* 0 if `block` is no large block. */
 size_t fby_large_usable(const void *block);

@@ -88,6 +88,13 @@ void *fby_os_map(size_t size)
     return at != MAP_FAILED ? at : NULL;
 }
 
+void *fby_os_map_sparse(size_t size)
+{
+    void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                    -1, 0);
+    return at != MAP_FAILED ? at : NULL;
+}
+
 void fby_os_unmap(void *at, size_t size)
 {
     munmap(at, size);

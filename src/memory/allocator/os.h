@@ -25,6 +25,8 @@ bool fby_os_commit_readable(void *at, size_t size);
 bool fby_os_guard(void *at, size_t size);
 /* Readable, writable, zeroed memory of its own; NULL if there is none. */
 void *fby_os_map(size_t size);
+/* The same for an array that is little used: pages count as they are touched. */
+void *fby_os_map_sparse(size_t size);
 void fby_os_unmap(void *at, size_t size);
 
 /* Gives the pages' memory back; they read as zeros after. Background thread too. */

@@ -88,9 +88,8 @@ void fby_heap_destroy(fby_heap *heap)
         return;
     fby_pool_clear(&heap->pool);
     for (uint32_t unit = heap->wholes, next; unit != 0; unit = next) {
-        bool remote;
         next = fby_span_at(unit)->list_next;
-        fby_large_free(NULL, fby_unit_address(unit), &remote);
+        fby_large_free(NULL, fby_unit_address(unit));
     }
     fby_os_unmap(heap, heap_bytes());
 }

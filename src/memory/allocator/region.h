@@ -72,9 +72,10 @@ typedef struct fby_span {
     uint32_t list_next, list_prev; /* the owner's list */
     uint8_t kind;
     uint8_t class_index;
-    bool listed; /* in its class's order of spans with room */
-    bool fresh;  /* its memory was clean when it was taken */
-    uint32_t reserved;
+    bool listed;                 /* in its class's order of spans with room */
+    bool fresh;                  /* its memory was clean when it was taken */
+    _Atomic uint16_t counted_by; /* of a block that is of no class: who allocated it; counts.h */
+    uint16_t reserved;
 } fby_span;
 _Static_assert(sizeof(fby_span) == 64, "a span is one cache line");
 

@@ -6,6 +6,7 @@
 
 #include "base/bits.h"
 #include "memory/allocator/cache.h"
+#include "memory/allocator/counts.h"
 #include "memory/allocator/os.h"
 #include "memory/allocator/purge.h"
 #include "memory/allocator/settings.h"
@@ -106,6 +107,8 @@ static bool start_locked(void (*leave)(void *))
                     (fby_the_settings.secure ? (uint32_t)FBY_GATE_SECURE : 0u);
     if (fby_the_settings.trace != NULL && fby_trace_start(fby_the_settings.trace))
         gate |= FBY_GATE_TRACE;
+    if (fby_the_settings.stats)
+        fby_counts_start();
     atomic_store_explicit(&fby_cache_gate_always, gate, memory_order_relaxed);
     fby_purge_start();
     return true;

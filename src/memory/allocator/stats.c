@@ -15,22 +15,21 @@
 
 _Static_assert((int)FBY_ALLOCATOR_CLASSES == (int)FBY_CLASSES, "the header names the classes");
 
-static _Atomic uint64_t live_peak;
-
 static void add_cache(fby_allocator_stats *stats, fby_cache *cache)
 {
     fby_lock_take(&cache->lock);
-    const fby_cache_stats *counted = &cache->stats;
+    const fby_counts *counted = &cache->counts;
     for (uint32_t c = 0; c < FBY_CLASSES; c++) {
+        stats->of_class[c].requested += counted->requested_bytes[c];
+        stats->of_class[c].remote_frees += counted->remote_frees[c];
+        stats->requested += counted->requested_bytes[c];
+        stats->remote_frees += counted->remote_frees[c];
         stats->of_class[c].mallocs += counted->mallocs[c];
         stats->of_class[c].frees += counted->frees[c];
         stats->mallocs += counted->mallocs[c];
         stats->frees += counted->frees[c];
     }
-    stats->requested += counted->requested_bytes;
     stats->usable += counted->usable_bytes;
-    stats->live += counted->usable_bytes - counted->freed_bytes;
-    stats->remote_frees += counted->remote_frees;
     fby_lock_release(&cache->lock);
     fby_lock_take(&cache->arena.lock);
     stats->active -= cache->arena.units.free_pieces * FBY_UNIT;
@@ -54,13 +53,16 @@ static void add_pool(fby_allocator_stats *stats, fby_pool *pool)
     stats->metadata += sizeof(fby_pool);
 }
 
-static uint64_t note_peak(uint64_t live)
+static void add_live(fby_allocator_stats *stats)
 {
-    uint64_t peak = atomic_load_explicit(&live_peak, memory_order_relaxed);
-    while (live > peak && !atomic_compare_exchange_weak_explicit(
-                              &live_peak, &peak, live, memory_order_relaxed, memory_order_relaxed))
-        ;
-    return live > peak ? live : peak;
+    fby_counts_live all = fby_counts_live_bytes();
+    stats->live = all.now;
+    stats->live_peak = all.peak;
+    for (uint32_t c = 0; c < FBY_CLASSES; c++) {
+        fby_counts_live blocks = fby_counts_live_blocks(c);
+        stats->of_class[c].live = blocks.now;
+        stats->of_class[c].live_peak = blocks.peak;
+    }
 }
 
 fby_status fby_allocator_get_stats(fby_allocator_stats *stats)
@@ -83,13 +85,15 @@ fby_status fby_allocator_get_stats(fby_allocator_stats *stats)
         add_cache(stats, cache);
     for (uint32_t i = 0; i < fby_shared_pool_count(); i++)
         add_pool(stats, fby_shared_pool(i));
-    stats->live_peak = note_peak(stats->live);
+    add_live(stats);
     return FBY_OK;
 }
 
 void fby_allocator_count_calls(bool on)
 {
     fby_cache *cache = fby_cache_self();
+    if (on && cache != NULL)
+        fby_counts_start();
     uint32_t always = atomic_load_explicit(&fby_cache_gate_always, memory_order_relaxed);
     always = on ? always | FBY_GATE_STATS : always & ~(uint32_t)FBY_GATE_STATS;
     atomic_store_explicit(&fby_cache_gate_always, always, memory_order_relaxed);
@@ -115,27 +119,46 @@ static void line(const char *format, ...)
 
 typedef unsigned long long ull;
 
+static double ratio(double usable, double requested)
+{
+    return requested > 0 ? usable / requested : 1;
+}
+
+static void print_class(const fby_allocator_stats *s, uint32_t c)
+{
+    ull mallocs = s->of_class[c].mallocs, frees = s->of_class[c].frees;
+    if (mallocs + frees + s->of_class[c].spans == 0)
+        return;
+    /* What is not of a class is what the classes leave of the whole. */
+    double usable = (double)s->usable;
+    for (uint32_t i = 1; c == 0 && i < FBY_ALLOCATOR_CLASSES; i++)
+        usable -= (double)s->of_class[i].mallocs * s->of_class[i].size;
+    if (c != 0)
+        usable = (double)mallocs * s->of_class[c].size;
+    char size[16] = "large";
+    if (c != 0)
+        snprintf(size, sizeof size, "%u", s->of_class[c].size);
+    line("  %8s %12llu %12llu %10llu %10llu %10llu %6.3f %10llu %6u\n", size, mallocs, frees,
+         (ull)s->of_class[c].remote_frees, (ull)s->of_class[c].live, (ull)s->of_class[c].live_peak,
+         ratio(usable, (double)s->of_class[c].requested), (ull)s->of_class[c].out,
+         s->of_class[c].spans);
+}
+
 void fby_stats_print(void)
 {
     fby_allocator_stats s = {.struct_size = sizeof s};
     if (fby_allocator_get_stats(&s) != FBY_OK)
         return;
-    line("forebay malloc: %llu mallocs, %llu frees, %llu of large blocks by other threads\n",
-         (ull)s.mallocs, (ull)s.frees, (ull)s.remote_frees);
+    line("forebay malloc: %llu mallocs, %llu frees, %llu by other threads\n", (ull)s.mallocs,
+         (ull)s.frees, (ull)s.remote_frees);
     line("  bytes: live %llu, peak %llu, usable/requested %.4f\n", (ull)s.live, (ull)s.live_peak,
-         s.requested != 0 ? (double)s.usable / (double)s.requested : 1.0);
+         ratio((double)s.usable, (double)s.requested));
     line("  bytes: mapped %llu, active %llu, dirty %llu, metadata %llu; %u thread caches\n",
          (ull)s.mapped, (ull)s.active, (ull)s.dirty, (ull)s.metadata, s.thread_caches);
-    line("  %8s %12s %12s %10s %6s\n", "size", "mallocs", "frees", "out", "spans");
-    for (uint32_t c = 0; c < FBY_ALLOCATOR_CLASSES; c++) {
-        if (s.of_class[c].mallocs + s.of_class[c].frees + s.of_class[c].spans == 0)
-            continue;
-        char size[16] = "large";
-        if (c != 0)
-            snprintf(size, sizeof size, "%u", s.of_class[c].size);
-        line("  %8s %12llu %12llu %10llu %6u\n", size, (ull)s.of_class[c].mallocs,
-             (ull)s.of_class[c].frees, (ull)s.of_class[c].out, s.of_class[c].spans);
-    }
+    line("  %8s %12s %12s %10s %10s %10s %6s %10s %6s\n", "size", "mallocs", "frees", "remote",
+         "live", "peak", "use/rq", "out", "spans");
+    for (uint32_t c = 0; c < FBY_ALLOCATOR_CLASSES; c++)
+        print_class(&s, c);
 }
 
 #endif

@@ -4,6 +4,7 @@
 #include "test.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -40,7 +41,7 @@ static void sizes_that_cannot_be_are_refused_with_enomem(void **state)
     refuse(fby_calloc((size_t)1 << 33, (size_t)1 << 33));
     refuse(fby_aligned_alloc(64, SIZE_MAX));
     refuse(fby_aligned_alloc(4096, SIZE_MAX - 100));
-    refuse(fby_aligned_alloc((size_t)1 << 40, 16));
+    refuse(fby_aligned_alloc((size_t)1 << 30, (size_t)1 << 46));
     char *block = fby_malloc(100);
     memset(block, 7, 100);
     refuse(fby_realloc(block, SIZE_MAX));
@@ -51,7 +52,7 @@ static void sizes_that_cannot_be_are_refused_with_enomem(void **state)
 static void an_alignment_that_is_no_power_of_two_is_refused_with_einval(void **state)
 {
     (void)state;
-    const size_t bad[] = {0, 3, 24, SIZE_MAX};
+    const size_t bad[] = {0, 3, 24, SIZE_MAX, (size_t)1 << 31, (size_t)1 << 40};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         errno = 0;
         assert_null(fby_aligned_alloc(bad[i], 64));
@@ -353,6 +354,48 @@ static void statistics_count_what_was_done(void **state)
     assert_int_equal(after.mallocs - before.mallocs, 11);
 }
 
+static void *allocate_for_another(void *into)
+{
+    void **blocks = into;
+    fby_allocator_count_calls(true);
+    blocks[0] = fby_malloc(50);
+    blocks[1] = fby_malloc(200000);
+    return NULL;
+}
+
+static void statistics_know_peaks_resizes_and_who_freed(void **state)
+{
+    (void)state;
+    if (FBY_ASAN)
+        skip();
+    fby_allocator_stats before = {.struct_size = sizeof before}, after = before;
+    void *uncounted = fby_malloc(100000), *blocks[2];
+    pthread_t thread;
+    fby_allocator_count_calls(true);
+    assert_int_equal(fby_allocator_get_stats(&before), FBY_OK);
+    fby_free(uncounted);
+    assert_int_equal(pthread_create(&thread, NULL, allocate_for_another, blocks), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    char *grown = fby_malloc(10 << 20);
+    assert_int_equal(fby_allocator_get_stats(&after), FBY_OK);
+    assert_int_equal(after.live - before.live, 64 + 200704 + (10 << 20));
+    assert_int_equal(after.of_class[4].live - before.of_class[4].live, 1);
+    grown = fby_realloc(grown, 20 << 20);
+    assert_int_equal(fby_allocator_get_stats(&after), FBY_OK);
+    assert_int_equal(after.live - before.live, 64 + 200704 + (20 << 20));
+    fby_free(grown);
+    fby_free(blocks[0]);
+    fby_free(blocks[1]);
+    assert_int_equal(fby_allocator_get_stats(&after), FBY_OK);
+    assert_int_equal(after.live, before.live);
+    assert_true(after.live_peak >= before.live + (20 << 20));
+    assert_int_equal(after.remote_frees - before.remote_frees, 2);
+    assert_int_equal(after.of_class[4].remote_frees - before.of_class[4].remote_frees, 1);
+    assert_int_equal(after.of_class[4].requested - before.of_class[4].requested, 50);
+    assert_true(after.of_class[4].live_peak >= 1);
+    fby_allocator_count_calls(false);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -369,6 +412,7 @@ int main(void)
         cmocka_unit_test(a_heap_takes_all_its_blocks_with_it),
         cmocka_unit_test(memory_goes_back_when_all_is_freed),
         cmocka_unit_test(statistics_count_what_was_done),
+        cmocka_unit_test(statistics_know_peaks_resizes_and_who_freed),
     };
     return cmocka_run_group_tests_name("allocator", tests, NULL, NULL);
 }
