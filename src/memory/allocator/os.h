@@ -52,8 +52,8 @@ uint64_t fby_os_now_ms(void);
 bool fby_os_wait(_Atomic uint32_t *word, uint32_t value, uint32_t timeout_ms);
 void fby_os_wake(_Atomic uint32_t *word, uint32_t count);
 
-/* Whether fby_os_barrier() works here; the first call registers the process. Background thread
- * too. */
+/* Whether fby_os_barrier() works here; the first call registers the process, for which the kernel
+ * takes some 10 ms where there are several threads. Background thread too. */
 bool fby_os_barrier_ready(void);
 /* Returns after every running thread of the process has passed a full memory barrier; false if the
  * system refuses, as a filter of system calls may from some moment on: then it is not ready either.

@@ -10,7 +10,7 @@ _Atomic uint32_t fby_purge_awake;
 
 enum {
     START_MS = 10,         /* age at which a process gets a background thread */
-    START_BYTES = 3 << 20, /* or the size */
+    START_BYTES = 3 << 20, /* or the size, in a forked one beyond its parent's */
     TICK_MS_MIN = 10,
     TICK_MS_MAX = 250,
     QUIET_TICKS = 4, /* without anything to do, then the thread leaves */
@@ -18,8 +18,9 @@ enum {
 };
 
 static struct {
-    fby_lock lock; /* one tick at a time */
-    uint64_t started_ms;
+    fby_lock lock;            /* one tick at a time */
+    uint64_t started_ms;      /* or forked */
+    uint64_t forked_bytes;    /* mapped when it was; 0: it was not */
     _Atomic uint64_t last_ms; /* last tick in a slow path */
     _Atomic uint32_t running; /* the kernel clears it when the thread has left */
     _Atomic uint32_t never;   /* what the thread sleeps on */
@@ -106,7 +107,6 @@ static uint32_t tick_ms(void)
 static int body(void *nothing)
 {
     (void)nothing;
-    fby_os_barrier_ready();
     for (uint32_t quiet = 0;;) {
         if (!fby_os_wait(&all.never, 0, tick_ms())) {
             /* A system that lets no thread sleep: slow paths see to it from now on. */
@@ -147,7 +147,7 @@ FBY_COLD void fby_purge_wake(void)
     if (fby_purge_in_background()) {
         fby_region_usage usage;
         fby_region_get_usage(&usage);
-        if (now - all.started_ms >= START_MS || usage.mapped_bytes > START_BYTES)
+        if (now - all.started_ms >= START_MS || usage.mapped_bytes - all.forked_bytes > START_BYTES)
             start_thread();
         return;
     }
@@ -172,6 +172,10 @@ void fby_purge_unlock(void)
 
 void fby_purge_after_fork(void)
 {
+    fby_region_usage usage;
+    fby_region_get_usage(&usage);
+    all.forked_bytes = usage.mapped_bytes;
+    all.started_ms = fby_os_now_ms();
     fby_lock_reset(&all.lock);
     atomic_store(&all.running, 0);
     atomic_store(&fby_purge_awake, 0);

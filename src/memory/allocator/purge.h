@@ -10,7 +10,8 @@
  * Ticks come from a thread of its own, which exists only while there is
  * something to give back, sleeps between ticks, holds no lock while it sleeps
  * and is no thread of libc's: programs with one thread keep the advantages that
- * libc gives them. Processes shorter than START_MS that stay small never see it.
+ * libc gives them. Processes shorter than START_MS that stay small never see it,
+ * children of a fork counted from there.
  * Where it is not wanted, slow paths do the ticks.
  */
 #ifndef FBY_MEMORY_ALLOCATOR_PURGE_H

@@ -5,12 +5,14 @@
 #include "memory/allocator/cache.h" /* FBY_TSAN */
 #include "test.h"
 
+#include <dirent.h>
 #include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { THREADS = 4, MAILBOX = 512, ROUNDS = FBY_ASAN || FBY_TSAN ? 4000 : 30000 };
@@ -327,6 +329,55 @@ static void *free_one(void *nothing)
     return NULL;
 }
 
+static int tasks(void)
+{
+    DIR *folder = opendir("/proc/self/task");
+    int count = -2; /* . and .. */
+    while (folder != NULL && readdir(folder) != NULL)
+        count++;
+    if (folder != NULL)
+        closedir(folder);
+    return count;
+}
+
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* Takes slow paths at once; 2: the system let so much time pass that it says nothing. */
+static void short_child(uint64_t forked_ms)
+{
+    for (size_t size = 16; size <= 200000; size *= 2)
+        fby_free(fby_malloc(size));
+    int count = tasks();
+    _exit(now_ms() - forked_ms >= 5 ? 2 : count != 1);
+}
+
+static void a_short_child_of_a_fork_gets_no_background_thread(void **state)
+{
+    (void)state;
+    int status = 0;
+    fby_free(fby_malloc(8 << 20)); /* more than a small process has */
+    usleep(20000);                 /* and old enough */
+    for (int i = 0; i < 100; i++) {
+        uint64_t forked = now_ms();
+        pid_t child = fork();
+        assert_true(child >= 0);
+        if (child == 0)
+            short_child(forked);
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFEXITED(status));
+        if (WEXITSTATUS(status) != 2)
+            break;
+    }
+    if (WEXITSTATUS(status) == 2)
+        skip();
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 static void a_thread_that_frees_a_little_needs_no_cache(void **state)
 {
     (void)state;
@@ -357,6 +408,7 @@ int main(void)
         cmocka_unit_test(a_thread_that_leaves_by_system_call_leaves_its_cache_for_the_next),
         cmocka_unit_test(a_first_allocation_in_the_last_destructor_leaves_its_cache_for_the_next),
         cmocka_unit_test(a_thread_that_frees_a_little_needs_no_cache),
+        cmocka_unit_test(a_short_child_of_a_fork_gets_no_background_thread),
     };
     return cmocka_run_group_tests_name("allocator threads", tests, NULL, NULL);
 }
