@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * bf16 weights widened on load: half of f32's memory at f32's speed. Left sides stay
- * f32. Format: compute/bf16.h.
+ * bf16 weights widened on load: half of f32's memory, two thirds of its speed (Zen 4).
+ * Left sides stay f32. Format: compute/bf16.h.
  *
  * Tile: h rows of x, 1 … 4, by one panel of 24 columns. Registers: 3 h accumulators,
  * three vectors of the panel, one number of x in all lanes; 16 of 16 at h = 4. A step

@@ -7,10 +7,10 @@
  * accumulators, two vectors of the panel, some codes of x in all lanes, one product.
  *
  * AVX2: codes of x are 0 … 255 in 16 bits; weights are widened on load. A step over two
- * inputs is 2 vpmovsxbw, h broadcasts, 2 h vpmaddwd and 2 h vpaddd, all exact. Of vpmaddwd
- * and vpaddd in turns Zen 4 starts 3.2 a cycle, so 7.5 cycles at h = 6; 85 % of that is
- * reached. vpmaddubsw would take three instructions for four, but saturates unless a side
- * has 7 bits, which costs the accuracy (docs/kernels.md).
+ * inputs is 2 vpmovsxbw, h broadcasts, 2 h vpmaddwd and 2 h vpaddd, all exact. Of the last
+ * two in turns Zen 4 starts 3.2 a cycle: 24 at h = 6 take 7.5 cycles. vpmaddubsw would take
+ * three instructions for four, but saturates unless a side has 7 bits, which costs the
+ * accuracy (docs/kernels.md).
  *
  * AVX-VNNI: codes of x are 0 … 255. A step over four inputs is 2 loads, h
  * broadcasts and 2 h vpdpbusd.

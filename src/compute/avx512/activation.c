@@ -6,8 +6,8 @@
  *
  * GELU (erf) is max(x, 0) less the even function |x| Phi(-|x|), which a table of
  * 32 cubics gives: the rounded |x| / step picks the four coefficients out of two
- * registers each (vpermt2ps looks at the low five bits, so any x is safe). At
- * most 6e-7 off; 14 instructions a vector. The others come from exp:
+ * registers each (vpermt2ps). At most 6e-7 off; 14 instructions a vector beside
+ * loads, stores and copies. The others come from exp:
  * tanh(x) = (1 - e) / (1 + e), e = exp(-2 |x|), with x's sign. What is not finite
  * stays so: where a limit would be, at infinity, there is NaN.
  */
@@ -36,7 +36,8 @@ FBY_INLINE __m512 look_up(__m512i index, const float table[32])
 }
 
 /* Step by step for all of them, since a core's schedulers hold little more than one vector's
- * chain. As integers, which have more units: sizes stand in order, NaN above all. */
+ * chain. The minimum is of integers, which have more units: sizes stand in the same order, NaN
+ * above all, so that any x has one of the cubics. */
 FBY_INLINE void gelu_erf(__m512 x[TOGETHER])
 {
     const __m512 magic = _mm512_set1_ps(0x1.8p23f); /* t + magic: t rounded, in the low bits */

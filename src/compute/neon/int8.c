@@ -11,11 +11,11 @@
  * where a core starts two a cycle (Cortex-A76, Neoverse N1), 6 where four (V1).
  *
  * smmla: an accumulator is 2 rows by 2 columns. A step over eight inputs is 8 loads of
- * the panel, h of x and 4 (h + 1) smmla, of 32 products each: half as many as of sdot.
- * An odd last row is its own pair.
+ * the panel, h of x and 4 h smmla, of 32 products each: half as many as of sdot. An odd
+ * last row is its own pair, and costs as much as two.
  *
- * Before, 16-bit products of the apart inputs, and of zero and sum: 64 h vmlal. These are
- * counts of instructions; nothing was measured on a core.
+ * Before, 16-bit products of the apart inputs, and of zero and sum: 32 h smlal. These are
+ * counts of instructions, as gcc 12 makes them; nothing was measured on a core.
  *
  * Loops, splits of rows and prefetching: compute/tiles.h.
  */
