@@ -16,7 +16,6 @@
 #include "cli/bench_report.h"
 #include "cli/commands.h"
 #include "cli/pool_source.h"
-#include "cli/say.h"
 
 enum { RESULTS_MAX = 64 << 20, COLUMNS_MAX = 256 };
 
@@ -271,20 +270,12 @@ static fby_status compare(const char *first, const char *second, double least_pe
 static int run(const fby_cli_command *self, int argc, char **argv)
 {
     struct options options = {0};
-    int operands, exit_code;
+    int exit_code;
 
-    if (!fby_cli_parse(self, argc, argv, &options, &operands, &exit_code))
+    if (!fby_cli_parse_exactly(self, argc, argv, &options, 2, "two files of results are wanted",
+                               &exit_code))
         return exit_code;
-    if (operands != 2) {
-        fby_say("two files of results are wanted");
-        return FBY_EXIT_USAGE;
-    }
-    fby_status status = compare(argv[1], argv[2], options.least_percent);
-    if (status != FBY_OK) {
-        fby_say("%s", fby_last_error());
-        return fby_cli_exit(status);
-    }
-    return fby_cli_printed();
+    return fby_cli_end(compare(argv[1], argv[2], options.least_percent));
 }
 
 const fby_cli_command fby_bench_compare = {

@@ -97,6 +97,14 @@ const char *fby_cli_word(const fby_cli_command *command);
 bool fby_cli_parse(const fby_cli_command *command, int argc, char **argv, void *fields,
                    int *operands, int *exit_code);
 
+/* The same for a command that takes exactly `count` operands; else `wanted` is said. */
+bool fby_cli_parse_exactly(const fby_cli_command *command, int argc, char **argv, void *fields,
+                           int count, const char *wanted, int *exit_code);
+
+/* How a command that prints ends: says the thread's error, or whether the output could be written;
+ * the exit code. */
+int fby_cli_end(fby_status status);
+
 /* Runs the child that argv[1] names; without one, or with --help, prints the list. */
 int fby_cli_dispatch(const fby_cli_command *command, int argc, char **argv);
 

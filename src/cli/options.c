@@ -303,6 +303,27 @@ bool fby_cli_parse(const fby_cli_command *command, int argc, char **argv, void *
     return true;
 }
 
+bool fby_cli_parse_exactly(const fby_cli_command *command, int argc, char **argv, void *fields,
+                           int count, const char *wanted, int *exit_code)
+{
+    int operands;
+    if (!fby_cli_parse(command, argc, argv, fields, &operands, exit_code))
+        return false;
+    if (operands == count)
+        return true;
+    fby_say("%s", wanted);
+    *exit_code = FBY_EXIT_USAGE;
+    return false;
+}
+
+int fby_cli_end(fby_status status)
+{
+    if (status == FBY_OK)
+        return fby_cli_printed();
+    fby_say("%s", fby_last_error());
+    return fby_cli_exit(status);
+}
+
 static int unknown_command(const fby_cli_command *command, const char *word)
 {
     for (const fby_cli_command *const *child = command->children; *child != NULL; child++)

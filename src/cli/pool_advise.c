@@ -5,7 +5,6 @@
 #include "cli/commands.h"
 #include "cli/pool_model.h"
 #include "cli/pool_source.h"
-#include "cli/say.h"
 #include "memory/heap_pool/series.h"
 
 enum { SOURCE_MAX = 16 << 20 };
@@ -78,20 +77,12 @@ static fby_status advise(const char *source, const struct options *options)
 static int run(const fby_cli_command *self, int argc, char **argv)
 {
     struct options options = {0};
-    int operands, exit_code;
+    int exit_code;
 
-    if (!fby_cli_parse(self, argc, argv, &options, &operands, &exit_code))
+    if (!fby_cli_parse_exactly(self, argc, argv, &options, 1, "one FILE or URL is wanted",
+                               &exit_code))
         return exit_code;
-    if (operands != 1) {
-        fby_say("one FILE or URL is wanted");
-        return FBY_EXIT_USAGE;
-    }
-    fby_status status = advise(argv[1], &options);
-    if (status != FBY_OK) {
-        fby_say("%s", fby_last_error());
-        return fby_cli_exit(status);
-    }
-    return fby_cli_printed();
+    return fby_cli_end(advise(argv[1], &options));
 }
 
 const fby_cli_command fby_pool_advise = {

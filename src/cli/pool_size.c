@@ -5,7 +5,6 @@
 #include "base/cgroup.h"
 #include "cli/commands.h"
 #include "cli/pool_model.h"
-#include "cli/say.h"
 #include "forebay/heap_pool.h"
 
 #define MIB ((uint64_t)1 << 20)
@@ -66,20 +65,13 @@ static uint64_t own_ram(void)
 static int run(const fby_cli_command *self, int argc, char **argv)
 {
     struct options options = {.ram = own_ram()};
-    int operands, exit_code;
+    int exit_code;
 
-    if (!fby_cli_parse(self, argc, argv, &options, &operands, &exit_code))
+    if (!fby_cli_parse_exactly(
+            self, argc, argv, &options, 1,
+            "one MODEL is wanted: a directory, or a number of parameters such as 7B", &exit_code))
         return exit_code;
-    if (operands != 1) {
-        fby_say("one MODEL is wanted: a directory, or a number of parameters such as 7B");
-        return FBY_EXIT_USAGE;
-    }
-    fby_status status = propose(argv[1], options.ram);
-    if (status != FBY_OK) {
-        fby_say("%s", fby_last_error());
-        return fby_cli_exit(status);
-    }
-    return fby_cli_printed();
+    return fby_cli_end(propose(argv[1], options.ram));
 }
 
 const fby_cli_command fby_pool_size = {

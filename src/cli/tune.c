@@ -102,11 +102,8 @@ static int run(const fby_cli_command *self, int argc, char **argv)
             fby_say("neighbours left no moment for %u of the measurements, which are guessed: run "
                     "it again on an idle machine",
                     tuner->controller.costs.guessed);
-        code = fby_cli_printed();
-    } else {
-        fby_say("%s", fby_last_error());
-        code = fby_cli_exit(status);
     }
+    code = fby_cli_end(status);
     fby_model_close(model);
     return code;
 }
