@@ -50,7 +50,7 @@ test-clients: deps-test deps-clients everything model ## real clients of the ser
 	@cd tests/clients && FBY_TEST_COMMAND=$(CURDIR)/$(BUILD)/forebay ../../.venv-clients/bin/python -B -m unittest
 	@$(PYTHON) tests/clients/malloc_programs.py $(BUILD)/src/memory/allocator/libforebay-malloc.so
 
-test-arm: deps ## build for ARM64, kernels' tests under qemu-user
+test-arm: deps ## build for ARM64, tests of kernels and of small models under qemu-user
 	@scripts/test-arm
 
 fuzz: deps-test ## run each fuzz target for SECONDS_EACH (60)
