@@ -20,7 +20,7 @@
 #include "cli/say.h"
 #include "forebay/allocator.h"
 
-enum { ROUNDS_MAX = 1000, DESIGN_OPS = 2000000, TABLES_MAX = 3 };
+enum { THREAD_COUNTS_MAX = 16, ROUNDS_MAX = 1000, DESIGN_OPS = 2000000, TABLES_MAX = 3 };
 
 struct options {
     const char *workload, *trace;
@@ -42,21 +42,21 @@ static const fby_cli_option options_table[] = {
     {.kind = FBY_CLI_UINT,
      .name = "threads",
      .argument = "N",
-     .help = "threads that allocate (1, then 2)",
+     .help = "threads that allocate (BENCH_THREADS, or 1, then 2)",
      .min = 1,
      .max = ALLOC_THREADS_MAX,
      AT(threads)},
     {.kind = FBY_CLI_UINT,
      .name = "ops",
      .argument = "N",
-     .help = "operations of each thread, a malloc or a free each (by workload)",
+     .help = "operations of each thread, a malloc or a free each (BENCH_OPS, or by workload)",
      .min = 1000,
      .max = (uint64_t)1 << 40,
      AT(ops)},
     {.kind = FBY_CLI_UINT,
      .name = "seed",
      .argument = "N",
-     .help = "of the generator (1)",
+     .help = "of the generator (BENCH_SEED, or 1)",
      .max = UINT64_MAX,
      AT(seed)},
     {.kind = FBY_CLI_UINT,
@@ -122,10 +122,14 @@ static void report_latency(fby_report *report, const alloc_result *r)
     fby_report_real(report, "timer_step_ns", r->timer_step_ns);
     fby_report_real(report, "alloc_p50_ns", r->alloc_batch.p50_ns);
     fby_report_real(report, "alloc_p99_ns", r->alloc_batch.p99_ns);
+    fby_report_real(report, "alloc_p999_ns", r->alloc_batch.p999_ns);
     fby_report_real(report, "free_p50_ns", r->free_batch.p50_ns);
     fby_report_real(report, "free_p99_ns", r->free_batch.p99_ns);
+    fby_report_real(report, "free_p999_ns", r->free_batch.p999_ns);
     fby_report_real(report, "alloc_single_p99_ns", r->alloc_single.p99_ns);
+    fby_report_real(report, "alloc_single_p999_ns", r->alloc_single.p999_ns);
     fby_report_real(report, "free_single_p99_ns", r->free_single.p99_ns);
+    fby_report_real(report, "free_single_p999_ns", r->free_single.p999_ns);
 }
 
 static void report_contest(fby_report *report, bench_contest *contest, const alloc_run *run,
@@ -144,6 +148,7 @@ static void report_contest(fby_report *report, bench_contest *contest, const all
         FBY_REPORT_SPREAD(report, "mops_per_s", spread);
         fby_report_real(report, "ratio", first / spread.median);
         fby_report_real(report, "usable_per_requested", last->usable_per_requested);
+        fby_report_uint(report, "peak_live_bytes", last->peak_live_bytes);
         if (run->latency)
             report_latency(report, last);
         fby_report_row(report);
@@ -172,18 +177,51 @@ static fby_status run_one(fby_report *report, bench_contest *contest, const char
     return status;
 }
 
+/* How many threads each workload runs on, one after the other: --threads, else the numbers in
+ * BENCH_THREADS, else 1 and 2. */
+static size_t thread_counts(const struct options *options, uint32_t *threads)
+{
+    const char *text = getenv("BENCH_THREADS");
+    size_t count = 0;
+    if (options->threads != 0) {
+        threads[0] = (uint32_t)options->threads;
+        return 1;
+    }
+    while (text != NULL && count < THREAD_COUNTS_MAX) {
+        char *end;
+        unsigned long value = strtoul(text, &end, 10);
+        if (end == text || value == 0 || value > ALLOC_THREADS_MAX)
+            break;
+        threads[count++] = (uint32_t)value;
+        text = end;
+    }
+    if (count != 0)
+        return count;
+    threads[0] = 1;
+    threads[1] = 2;
+    return 2;
+}
+
+static uint64_t from_environment(const char *name, uint64_t otherwise)
+{
+    const char *text = getenv(name);
+    char *end;
+    uint64_t value = text != NULL ? strtoull(text, &end, 10) : 0;
+    return text != NULL && end != text ? value : otherwise;
+}
+
 static fby_status run_workloads(fby_report *report, bench_contest *contest,
                                 const struct options *options)
 {
     bool all = strcmp(options->workload, "all") == 0;
-    uint32_t first = options->threads != 0 ? (uint32_t)options->threads : 1;
-    uint32_t last = options->threads != 0 ? first : 2;
+    uint32_t threads[THREAD_COUNTS_MAX];
+    size_t counts = thread_counts(options, threads);
     for (const char *const *name = alloc_workload_names(); *name != NULL; name++) {
         if (all ? strcmp(*name, "recorded") == 0 && options->trace == NULL
                 : strcmp(*name, options->workload) != 0)
             continue;
-        for (uint32_t threads = first; threads <= last; threads *= 2) {
-            fby_status status = run_one(report, contest, *name, options, threads);
+        for (size_t i = 0; i < counts; i++) {
+            fby_status status = run_one(report, contest, *name, options, threads[i]);
             if (status != FBY_OK)
                 return status;
         }
@@ -237,7 +275,12 @@ static int run_bench(const fby_cli_command *self, int argc, char **argv)
         {"thread", FBY_DESIGN_TABLE(thread)},
     };
     static bench_contest state;
-    struct options options = {.workload = "all", .seed = 1, .rounds = 9};
+    struct options options = {
+        .workload = "all",
+        .ops = from_environment("BENCH_OPS", 0),
+        .seed = from_environment("BENCH_SEED", 1),
+        .rounds = 9,
+    };
     int operands, exit_code;
     if (!fby_cli_parse(self, argc, argv, &options, &operands, &exit_code))
         return exit_code;
