@@ -12,6 +12,9 @@ separated). BENCH_OPS, BENCH_THREADS ("1 2") and BENCH_SEED are passed on or rea
 `recorded` replays what bench/alloc_traces.py wrote to build/traces, or what
 BENCH_TRACES names (colon separated).
 
+bench/alloc_ceiling.c, a loop without a slow path, runs beside them where it can;
+it is no peer.
+
 Prints our median (quartiles), the best peer's, and the ratio round by round:
 its median (quartiles) and, where there is a target, whether it is reached, short,
 or short by less than the quartiles' spread. Writes bench/results/alloc.csv, a row
@@ -35,6 +38,9 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 DEBIAN = {"jemalloc": "libjemalloc.so.2", "tcmalloc": "libtcmalloc_minimal.so.4",
           "mimalloc": "libmimalloc.so.2"}
 OURS = "forebay"
+# A loop without a slow path (bench/alloc_ceiling.c), for what it can run; stated, no peer.
+CEILING = "ceiling"
+WITHOUT_CEILING = ("cross_thread", "large_mix", "recorded")
 WORKLOADS = ["rl_small", "rl_medium", "fragmentation_mix", "alignment64", "cross_thread",
              "batch_step", "large_mix", "pair32", "recorded", "rl_small_uniform", "rl_medium_uniform",
              "fragmentation_mix_uniform", "alignment64_uniform"]
@@ -76,6 +82,8 @@ def allocators(build):
         name, _, path = item.rpartition("=")
         found[name or pathlib.Path(path).stem] = path
     found[OURS] = str(build / "src/memory/allocator/libforebay-malloc.so")
+    if (path := build / "bench/liballoc_ceiling.so").exists():
+        found[CEILING] = str(path)
     return found
 
 
@@ -159,8 +167,9 @@ def report(table, label, threads, values):
             if name == OURS and column in SPEED + PRINTED + MEMORY:
                 said = verdict(label, threads, column, (q1, median, q3), (r1, ratio, r3))
                 span = f"{ratio:.3f} ({r1:.3f}..{r3:.3f})" if ratios else "none"
+                above = f"  ceiling {medians[CEILING]:.4g}" if CEILING in medians else ""
                 print(f"{label:<27}{threads:>2}  {column:<21}{median:>10.4g} ({q1:.4g}..{q3:.4g})  "
-                      f"{best} {medians[best]:.4g}  ratio {span}  {said}", flush=True)
+                      f"{best} {medians[best]:.4g}  ratio {span}  {said}{above}", flush=True)
 
 
 def read_table(path):
@@ -235,6 +244,8 @@ def traces(args):
 
 
 def measure(args, peers, table, what, workload, threads):
+    if workload in WITHOUT_CEILING or what == "memory":
+        peers = {name: path for name, path in peers.items() if name != CEILING}
     if what == "speed" and workload == "recorded":
         for label, trace in traces(args).items():
             values = rounds(args, peers, workload, threads, SPEED, args.rounds, trace=trace)
