@@ -85,16 +85,34 @@ static void set_bin(fby_run_set *set, uint32_t bin, uint32_t root)
         set->occupied[bin / 64] &= ~bit;
 }
 
-static void list_dirty(fby_run_set *set, uint32_t at)
+/* When a dirty run was freed and its place in the list of those, which is in that order. */
+typedef struct run_age {
+    uint32_t since_ms;
+    uint32_t older; /* the run it stands behind; NEWEST: all */
+} run_age;
+
+enum { NEWEST = -1 };
+
+static run_age age_of(const fby_run_set *set, uint32_t at)
+{
+    const fby_run *run = fby_run_at(set, at);
+    return (run_age){.since_ms = run->since_ms, .older = run->older};
+}
+
+static void list_dirty(fby_run_set *set, uint32_t at, uint32_t older)
 {
     fby_run *run = fby_run_at(set, at);
-    run->older = set->newest;
-    run->newer = 0;
-    if (set->newest != 0)
-        fby_run_at(set, set->newest)->newer = at;
+    older = older == (uint32_t)NEWEST ? set->newest : older;
+    run->older = older;
+    run->newer = older != 0 ? fby_run_at(set, older)->newer : set->oldest;
+    if (older != 0)
+        fby_run_at(set, older)->newer = at;
     else
         set->oldest = at;
-    set->newest = at;
+    if (run->newer != 0)
+        fby_run_at(set, run->newer)->older = at;
+    else
+        set->newest = at;
     set->dirty += run->length;
 }
 
@@ -113,17 +131,17 @@ static void unlist_dirty(fby_run_set *set, uint32_t at)
 }
 
 static void insert(fby_run_set *set, uint32_t at, uint32_t length, enum fby_run_state state,
-                   uint32_t now_ms)
+                   run_age age)
 {
     fby_run *head = fby_run_at(set, at), *tail = fby_run_at(set, at + length - 1);
     uint32_t bin = bin_of(length);
     head->length = tail->length = length;
     head->state = tail->state = (uint8_t)state;
-    head->since_ms = now_ms;
+    head->since_ms = age.since_ms;
     set->free_pieces += length;
     set_bin(set, bin, fby_order_insert(set, set->bin[bin], at));
     if (state == FBY_RUN_DIRTY)
-        list_dirty(set, at);
+        list_dirty(set, at, age.older);
 }
 
 static void take_out(fby_run_set *set, uint32_t at)
@@ -139,26 +157,47 @@ static void take_out(fby_run_set *set, uint32_t at)
     head->state = FBY_RUN_USED;
 }
 
+static bool is_dirty(const fby_run_set *set, uint32_t at)
+{
+    return at != 0 && fby_run_at(set, at)->state == FBY_RUN_DIRTY;
+}
+
+/* The longest dirty part of a merged run says how old it is: memory in use beside it does not keep
+ * a longer run from growing old, nor does a short old one make that of all the rest. */
 uint32_t fby_runs_free(fby_run_set *set, uint32_t at, uint32_t length, enum fby_run_state state,
                        uint32_t low, uint32_t high, uint32_t now_ms)
 {
-    uint32_t end = at + length;
-    if (end < high && fby_run_at(set, end)->state != FBY_RUN_USED) {
-        fby_run *after = fby_run_at(set, end);
-        uint32_t more = after->length;
-        if (after->state == FBY_RUN_DIRTY)
+    uint32_t end = at + length, longest = state == FBY_RUN_DIRTY ? length : 0, eldest = 0;
+    uint32_t beside[2] = {0, 0};
+    run_age age = {.since_ms = now_ms, .older = (uint32_t)NEWEST};
+    if (end < high && fby_run_at(set, end)->state != FBY_RUN_USED)
+        beside[0] = end;
+    if (at > low && fby_run_at(set, at - 1)->state != FBY_RUN_USED)
+        beside[1] = at - fby_run_at(set, at - 1)->length;
+    for (int i = 0; i < 2; i++) {
+        if (beside[i] == 0)
+            continue;
+        uint32_t have = fby_run_at(set, beside[i])->length;
+        if (is_dirty(set, beside[i])) {
             state = FBY_RUN_DIRTY;
-        take_out(set, end);
-        end += more;
+            if (have >= longest) {
+                longest = have;
+                eldest = beside[i];
+            }
+        }
+        length += have;
+        if (beside[i] < at)
+            at = beside[i];
     }
-    if (at > low && fby_run_at(set, at - 1)->state != FBY_RUN_USED) {
-        fby_run *before = fby_run_at(set, at - 1);
-        if (before->state == FBY_RUN_DIRTY)
-            state = FBY_RUN_DIRTY;
-        at -= before->length;
-        take_out(set, at);
+    /* The other one first: the place of this one is the merged run's. */
+    for (int i = 0; i < 2; i++)
+        if (beside[i] != 0 && beside[i] != eldest)
+            take_out(set, beside[i]);
+    if (eldest != 0) {
+        age = age_of(set, eldest);
+        take_out(set, eldest);
     }
-    insert(set, at, end - at, state, now_ms);
+    insert(set, at, length, state, age);
     return at;
 }
 
@@ -212,13 +251,14 @@ static uint32_t find(const fby_run_set *set, uint32_t length)
 static enum fby_run_state cut(fby_run_set *set, uint32_t at, uint32_t from, uint32_t length)
 {
     fby_run *head = fby_run_at(set, at);
-    uint32_t end = at + head->length, since = head->since_ms;
+    uint32_t end = at + head->length;
+    run_age age = age_of(set, at);
     enum fby_run_state state = (enum fby_run_state)head->state;
     take_out(set, at);
     if (from > at)
-        insert(set, at, from - at, state, since);
+        insert(set, at, from - at, state, age);
     if (end > from + length)
-        insert(set, from + length, end - from - length, state, since);
+        insert(set, from + length, end - from - length, state, age);
     fby_run_at(set, from)->length = length;
     fby_run_at(set, from)->state = FBY_RUN_USED;
     fby_run_at(set, from + length - 1)->state = FBY_RUN_USED;
@@ -254,8 +294,12 @@ bool fby_runs_take_at(fby_run_set *set, uint32_t at, uint32_t length)
 uint32_t fby_runs_take_oldest(fby_run_set *set, uint32_t now_ms, uint32_t decay_ms,
                               uint32_t *length)
 {
+    enum { AHEAD_MS = 1 << 20 }; /* freed by another thread since `now_ms` was taken */
     uint32_t at = set->oldest;
-    if (at == 0 || now_ms - fby_run_at(set, at)->since_ms < decay_ms)
+    if (at == 0)
+        return 0;
+    uint32_t since_ms = fby_run_at(set, at)->since_ms;
+    if ((since_ms - now_ms < AHEAD_MS ? 0 : now_ms - since_ms) < decay_ms)
         return 0;
     *length = fby_run_at(set, at)->length;
     take_out(set, at);

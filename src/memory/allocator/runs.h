@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Best fit over runs of equal pieces (4 KiB pages, 64 KiB units): free runs
+ * Best fit over runs of equal pieces (units of 64 KiB): free runs
  * indexed by length, those of one length ordered by address, neighbours merged
  * as they are freed. What is known of a piece lies out of band, in an array of
  * nodes; nothing is written into the memory itself.
@@ -38,7 +38,7 @@ typedef struct fby_run {
     _Atomic uint8_t live;       /* the owner's: a block begins here */
     uint8_t reserved[2];
 } fby_run;
-_Static_assert(sizeof(fby_run) == 32, "a page's node is half a cache line");
+_Static_assert(sizeof(fby_run) == 32, "a piece's node is half a cache line");
 
 enum { FBY_RUN_BINS = 512 }; /* lengths with a bin of their own */
 
@@ -62,7 +62,7 @@ uint32_t fby_order_insert(const fby_run_set *set, uint32_t root, uint32_t at);
 uint32_t fby_order_remove(const fby_run_set *set, uint32_t root, uint32_t at);
 
 /* Adds [at, at + length) as a free run, merged with its free neighbours inside [low, high), which
- * the run is part of. Returns the merged run. */
+ * the run is part of; as old as the longest dirty part. Returns the merged run. */
 uint32_t fby_runs_free(fby_run_set *set, uint32_t at, uint32_t length, enum fby_run_state state,
                        uint32_t low, uint32_t high, uint32_t now_ms);
 

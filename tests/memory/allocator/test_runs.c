@@ -103,6 +103,47 @@ static void the_oldest_dirty_run_is_the_first_to_be_purged(void **state)
     assert_int_equal(fby_runs_take_oldest(&set, 900, 100, &length), 0);
 }
 
+static void a_merged_run_is_as_old_as_its_longest_part(void **state)
+{
+    (void)state;
+    fby_run_set set = started();
+    uint32_t length = 0;
+    fby_runs_free(&set, 300, 9, FBY_RUN_DIRTY, 1, PIECES + 1, 90);
+    fby_runs_free(&set, 10, 50, FBY_RUN_DIRTY, 1, PIECES + 1, 100);
+    fby_runs_free(&set, 400, 1, FBY_RUN_DIRTY, 1, PIECES + 1, 110);
+    for (uint32_t now = 120; now < 600; now += 10) {
+        assert_true(fby_runs_take_at(&set, 10, 20));
+        fby_runs_free(&set, 10, 20, FBY_RUN_DIRTY, 1, PIECES + 1, now);
+        assert_true(fby_runs_take_at(&set, 300, 5));
+        fby_runs_free(&set, 300, 5, FBY_RUN_DIRTY, 1, PIECES + 1, now);
+    }
+    assert_int_equal(fby_runs_take_oldest(&set, 600, 500, &length), 10);
+    assert_int_equal(length, 50);
+    assert_int_equal(fby_runs_take_oldest(&set, 610, 500, &length), 400);
+    assert_int_equal(fby_runs_take_oldest(&set, 1000, 500, &length), 0); /* freed at 590 */
+    assert_int_equal(fby_runs_take_oldest(&set, 1090, 500, &length), 300);
+    assert_int_equal(length, 9);
+    /* One that lies between two: the place is found though its neighbour in the list goes too. */
+    fby_runs_free(&set, 10, 5, FBY_RUN_DIRTY, 1, PIECES + 1, 2000);
+    fby_runs_free(&set, 20, 6, FBY_RUN_DIRTY, 1, PIECES + 1, 2010);
+    fby_runs_free(&set, 50, 1, FBY_RUN_DIRTY, 1, PIECES + 1, 2020);
+    assert_int_equal(fby_runs_free(&set, 15, 5, FBY_RUN_CLEAN, 1, PIECES + 1, 2030), 10);
+    assert_int_equal(fby_runs_take_oldest(&set, 2500, 490, &length), 10);
+    assert_int_equal(length, 16);
+    assert_int_equal(fby_runs_take_oldest(&set, 2520, 500, &length), 50);
+    assert_int_equal(set.dirty, 0);
+}
+
+static void what_is_freed_while_the_purge_runs_is_not_old(void **state)
+{
+    (void)state;
+    fby_run_set set = started();
+    uint32_t length = 0;
+    fby_runs_free(&set, 50, 2, FBY_RUN_DIRTY, 1, PIECES + 1, 5);
+    assert_int_equal(fby_runs_take_oldest(&set, UINT32_MAX, 100, &length), 0);
+    assert_int_equal(fby_runs_take_oldest(&set, 105, 100, &length), 50);
+}
+
 typedef struct held {
     uint32_t at, length;
 } held;
@@ -159,6 +200,8 @@ int main(void)
         cmocka_unit_test(takes_the_shortest_run_that_fits_and_the_lowest_of_those),
         cmocka_unit_test(grows_only_into_what_is_free_behind),
         cmocka_unit_test(the_oldest_dirty_run_is_the_first_to_be_purged),
+        cmocka_unit_test(a_merged_run_is_as_old_as_its_longest_part),
+        cmocka_unit_test(what_is_freed_while_the_purge_runs_is_not_old),
         cmocka_unit_test(matches_its_model),
     };
     return cmocka_run_group_tests_name("allocator runs", tests, NULL, NULL);
