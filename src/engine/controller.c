@@ -16,6 +16,7 @@ enum {
 };
 
 static const uint64_t HOLD_LEAST_NS = 100000000, HOLD_MOST_NS = 800000000;
+static const uint64_t FEWER_HOLD_MOST_NS = 6400000000; /* a trial that fails costs what it takes */
 static const uint64_t TRIAL_MOST_NS = 1000000000;
 static const double GAIN_LEAST = 1.05, SLOW = 1.25, FEWER_WORTH = 1.05, MORE_WORTH = 1.02;
 static const double NEAR = 0.6;
@@ -43,15 +44,16 @@ void fby_controller_init(fby_controller *c, const fby_control_limits *limits,
         .decision = {limits->workers, tokens_of_goal(limits), true},
         .alone_slowness = 1.0,
         .team_slowness = 1.0,
+        .lone_slowness = 1.0,
         .split_hold_ns = HOLD_LEAST_NS,
         .settled = limits->workers,
         .trial_hold_ns = HOLD_LEAST_NS,
     };
 }
 
-static void lengthen(uint64_t *hold_ns)
+static void lengthen(uint64_t *hold_ns, uint64_t most_ns)
 {
-    *hold_ns = fby_min_size(*hold_ns * 2, HOLD_MOST_NS);
+    *hold_ns = fby_min_size(*hold_ns * 2, most_ns);
 }
 
 /* ---- splitting ---- */
@@ -63,7 +65,7 @@ static void split(fby_controller *c, bool on, uint64_t now_ns)
     c->team_batches = 0;
     if (!on) {
         c->split_again_ns = now_ns + c->split_hold_ns;
-        lengthen(&c->split_hold_ns);
+        lengthen(&c->split_hold_ns, HOLD_MOST_NS);
     }
 }
 
@@ -124,10 +126,19 @@ static void end_trial(fby_controller *c, double rate, uint64_t now_ns)
         forget_crowd(c);
     } else {
         use(c, c->settled);
-        lengthen(&c->trial_hold_ns);
+        lengthen(&c->trial_hold_ns,
+                 c->trial == FBY_TRIAL_FEWER ? FEWER_HOLD_MOST_NS : HOLD_MOST_NS);
     }
     c->trial = FBY_TRIAL_NONE;
     c->trial_again_ns = now_ns + c->trial_hold_ns;
+}
+
+/* What was found in a crowd that is gone. */
+static void forget_findings(fby_controller *c)
+{
+    c->trial_hold_ns = HOLD_LEAST_NS;
+    if (c->decision.workers < c->limits.workers)
+        use(c, c->limits.workers);
 }
 
 /* What all do together: who is at work, over how slow each is. */
@@ -143,8 +154,7 @@ static void expire_trial(fby_controller *c, uint64_t now_ns)
 {
     if (c->trial == FBY_TRIAL_MORE && c->crowd_batches < CROWD_LEAST) {
         c->trial = FBY_TRIAL_NONE;
-        c->trial_hold_ns = HOLD_LEAST_NS;
-        use(c, c->limits.workers);
+        forget_findings(c);
         return;
     }
     end_trial(c, c->crowd_batches >= CROWD_LEAST ? rate_of(c) : 0, now_ns);
@@ -176,7 +186,7 @@ static void judge_crowd(fby_controller *c, uint32_t at_work, double slowness, ui
         return;
     if (c->decision.workers < c->limits.workers)
         begin_trial(c, FBY_TRIAL_MORE, rate, now_ns);
-    else if (c->decision.workers > 1 && mean > SLOW)
+    else if (c->decision.workers > 1 && mean > SLOW * c->lone_slowness)
         begin_trial(c, FBY_TRIAL_FEWER, rate, now_ns);
 }
 
@@ -193,14 +203,15 @@ void fby_controller_batch(fby_controller *c, const fby_batch_seen *seen, uint64_
     } else {
         double pace = fby_costs_pace(&c->costs, seen->at_work);
         blend(&c->alone_slowness, (double)seen->ns * pace / alone, WEIGHT);
+        if (seen->at_work == 1)
+            blend(&c->lone_slowness, (double)seen->ns / alone, WEIGHT);
         if (is_crowd(c, seen->at_work))
             judge_crowd(c, seen->at_work, fmax((double)seen->ns, 1) / alone, now_ns);
     }
     if (c->trial != FBY_TRIAL_NONE && now_ns >= c->trial_until_ns)
         expire_trial(c, now_ns);
-    else if (c->trial == FBY_TRIAL_NONE && c->decision.workers < c->limits.workers &&
-             now_ns >= c->crowd_seen_ns + HOLD_MOST_NS)
-        use(c, c->limits.workers); /* what was found in a crowd that is gone */
+    else if (c->trial == FBY_TRIAL_NONE && now_ns >= c->crowd_seen_ns + HOLD_MOST_NS)
+        forget_findings(c);
     if (!c->decision.split && now_ns >= c->split_again_ns) {
         c->team_slowness = c->alone_slowness;
         split(c, true, now_ns);

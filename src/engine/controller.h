@@ -9,9 +9,12 @@
  *              their batches (a neighbour has a member's processor), they are
  *              left off, and tried again after 100 ms, then 200, … 800 ms.
  * Workers      Where all are at work and each takes more than a quarter longer
- *              than the costs say, some fewer are tried for 8 batches and kept
+ *              than a lone one has been seen to, against the costs, some fewer are
+ *              tried for 8 batches and kept
  *              if what all do together grows by 5 %; likewise up again, 2 %.
- *              The next trial waits, twice as long after each that failed; one
+ *              The next trial waits, twice as long after each that failed (0.1 to
+ *              6.4 s for fewer, 0.8 s for more; from the start again where the crowd
+ *              was gone meanwhile); one
  *              that is not over after a second, because the load is, ends. Where
  *              no crowd is seen for 800 ms, or none comes of a trial of more, all
  *              may work again.
@@ -69,6 +72,7 @@ typedef struct fby_controller {
 
     /* Splitting. Slowness: time over what the costs say. */
     double alone_slowness, team_slowness;
+    double lone_slowness; /* of who was the only one at work */
     uint32_t team_batches;
     uint64_t split_hold_ns, split_again_ns;
 

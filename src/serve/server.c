@@ -416,32 +416,50 @@ static bool all_ended(const struct server *server)
     return true;
 }
 
+/* A thread that ends the process where it does not end by itself. */
+typedef struct last_resort {
+    pthread_t thread;
+    bool there;
+    atomic_bool over; /* everything has ended */
+} last_resort;
+
 /* A batch that runs is waited for, but not without end; a further signal ends that, too. */
-static void *leave_at_last(void *unused)
+static void *leave_at_last(void *arg)
 {
+    last_resort *resort = arg;
     const struct timespec most = {.tv_sec = LEAVE_S};
     sigset_t set;
-    (void)unused;
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
     (void)sigtimedwait(&set, NULL, &most);
+    if (atomic_load_explicit(&resort->over, memory_order_relaxed))
+        return NULL;
     fby_log_say(FBY_LOG_WARN, "leaving in the middle of a batch");
     _exit(0);
 }
 
-static void start_leaving(void)
+static void begin_leaving(last_resort *resort)
 {
-    pthread_t thread;
-    if (pthread_create(&thread, NULL, leave_at_last, NULL) == 0)
-        pthread_detach(thread);
+    atomic_init(&resort->over, false);
+    resort->there = pthread_create(&resort->thread, NULL, leave_at_last, resort) == 0;
+}
+
+static void end_leaving(last_resort *resort)
+{
+    if (!resort->there)
+        return;
+    atomic_store_explicit(&resort->over, true, memory_order_relaxed);
+    pthread_kill(resort->thread, SIGTERM); /* blocked there: it ends the wait */
+    pthread_join(resort->thread, NULL);
 }
 
 static void stop(struct server *server)
 {
     if (server->uds_there)
         fby_listen_remove(server->config->uds_path, &server->uds_place);
-    start_leaving();
+    last_resort resort;
+    begin_leaving(&resort);
     for (uint32_t i = 0; i < server->agent_count; i++)
         if (server->agents[i].started)
             fby_agent_stop(&server->agents[i]);
@@ -472,6 +490,7 @@ static void stop(struct server *server)
         free(server->later[i]);
     }
     free(server->later);
+    end_leaving(&resort);
 }
 
 /* ---- signals ---- */

@@ -149,11 +149,20 @@ void fby_teams_help(fby_teams *teams, const fby_seat *seat, void *scratch)
 
 /* ---- how many may work ---- */
 
+void fby_teams_apart(fby_teams *teams, bool apart)
+{
+    pthread_mutex_lock(&teams->lock);
+    atomic_fetch_add_explicit(&teams->apart, apart ? 1 : (uint32_t)-1, memory_order_relaxed);
+    if (apart)
+        pthread_cond_broadcast(&teams->changed);
+    pthread_mutex_unlock(&teams->lock);
+}
+
 void fby_teams_park(fby_teams *teams, uint32_t index)
 {
     fby_group_nudge(teams->waiting, 1);
     pthread_mutex_lock(&teams->lock);
-    while (index >= fby_teams_allowed(teams) && !teams->ending)
+    while (fby_teams_is_above(teams, index) && !teams->ending)
         pthread_cond_wait(&teams->changed, &teams->lock);
     pthread_mutex_unlock(&teams->lock);
 }

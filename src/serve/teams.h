@@ -8,6 +8,10 @@
  *     worker without work ──nudged──► takes a seat ──► member ──► looks for work again
  *     worker above the number that may work ──nudges another──► parks until it may
  *
+ * Who is at a long text does not count: it is apart, and while it is, one more of the
+ * others may work. So there is always one for short texts, if there is more than
+ * one at all.
+ *
  * A batch is shared only by who is idle when it begins, and only if it then takes no
  * longer than a full batch takes alone: what comes meanwhile waits no longer than it would
  * without teams. Long texts and rows of tokens are computed alone.
@@ -43,7 +47,8 @@ typedef struct fby_teams {
     _Alignas(FBY_CACHELINE) _Atomic uint32_t wanted; /* teams that want members: a hint to look */
     _Atomic uint32_t idle;                           /* workers that wait */
     _Atomic uint32_t at_work;
-    _Atomic uint32_t allowed; /* workers that may work */
+    _Atomic uint32_t allowed; /* workers that may work, beside */
+    _Atomic uint32_t apart;   /* those that are at long texts */
     _Atomic uint32_t tokens;  /* of a batch */
 } fby_teams;
 
@@ -98,6 +103,16 @@ static inline void fby_teams_idle(fby_teams *teams, bool idle)
 static inline uint32_t fby_teams_allowed(const fby_teams *teams)
 {
     return atomic_load_explicit(&teams->allowed, memory_order_relaxed);
+}
+
+/* A worker begins or ends a long text. */
+void fby_teams_apart(fby_teams *teams, bool apart);
+
+/* Whether worker `index` is to park. */
+static inline bool fby_teams_is_above(const fby_teams *teams, uint32_t index)
+{
+    return index >=
+           fby_teams_allowed(teams) + atomic_load_explicit(&teams->apart, memory_order_relaxed);
 }
 
 /* Worker `index` goes on when it may, or at the end. Somebody else looks at what it was woken

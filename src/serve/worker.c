@@ -347,7 +347,7 @@ static bool serve_bulk(fby_worker *worker)
 static bool stays_long(fby_worker *worker)
 {
     fby_crew *crew = worker->crew;
-    if (fby_teams_allowed(&crew->teams) == 1) {
+    if (crew->threads == 1) {
         serve_main(worker);
         serve_bulk(worker);
     }
@@ -361,11 +361,13 @@ static void serve_long(fby_worker *worker)
 
     while (long_waits(crew) && become_long(crew)) {
         bool stays = true;
+        fby_teams_apart(&crew->teams, true);
         while (stays && fby_group_claim(crew->groups[FBY_LANE_LONG], 1, worker->events, 1) == 1) {
             atomic_fetch_sub_explicit(&crew->long_waiting, 1, memory_order_relaxed);
             run_claimed(worker, 1);
             stays = stays_long(worker);
         }
+        fby_teams_apart(&crew->teams, false);
         /* L2, with L1. */
         atomic_fetch_sub_explicit(&crew->long_running, 1, memory_order_acq_rel);
     }
@@ -421,7 +423,7 @@ static void *work(void *arg)
         worked |= serve_bulk(worker);
         serve_long(worker);
         worked |= help(worker);
-        if (index >= fby_teams_allowed(&crew->teams))
+        if (fby_teams_is_above(&crew->teams, index))
             fby_teams_park(&crew->teams, index);
         else if (!worked)
             more = wait_for_work(worker);

@@ -17,8 +17,8 @@
  * nothing to do help with a batch is decided while they run (teams.h).
  *
  * Texts above `long_tokens` stand in a lane of their own; of the workers that may work all but one
- * may be at it, so that short texts always find one (an only one serves the main
- * lane between two long texts). An agent that
+ * may be at it, or one, and short texts always find another (an only one serves the
+ * main lane between two long texts). An agent that
  * puts a text there has somebody look as well. Whoever comes becomes a long worker if there is
  * room for one, and stays it until the lane is empty or fewer may work; it then gives the role up
  * and looks once more, for a text whose nudge was ignored meanwhile: who ignores

@@ -51,6 +51,34 @@ static void a_machine_that_is_slower_than_it_was_changes_nothing_for_long(void *
     assert_true(c.decision.split);
 }
 
+/* Half as fast as the costs say, in a crowd and alone: that says nothing of the crowd. */
+static void a_crowd_on_a_machine_that_is_slower_is_let_be(void **state)
+{
+    (void)state;
+    fby_controller c = made(2, FBY_GOAL_THROUGHPUT, 0);
+    for (int i = 0; i < 100; i++)
+        feed(&c, 1, 1, 2.0);
+    for (int i = 0; i < 5000; i++)
+        feed(&c, 1, 2, 2.0);
+    assert_int_equal(c.decisions, 0);
+}
+
+/* One that is slow whatever is done about it is asked ever less often. */
+static void trials_that_fail_become_rare(void **state)
+{
+    (void)state;
+    fby_controller c = made(2, FBY_GOAL_THROUGHPUT, 0);
+    now_ns = 0;
+    uint64_t in_trials_ns = 0, before_ns;
+    while ((before_ns = now_ns) < 60000000000) {
+        const bool fewer = c.decision.workers == 1;
+        feed(&c, 1, fewer ? 1 : 2, fewer ? 1.2 : 2.3); /* 0.83 and 0.87 together */
+        in_trials_ns += fewer ? now_ns - before_ns : 0;
+    }
+    assert_true(c.decisions > 8); /* it does ask */
+    assert_true(in_trials_ns < now_ns / 20);
+}
+
 static void teams_are_left_off_where_they_gain_nothing_and_tried_again(void **state)
 {
     (void)state;
@@ -230,6 +258,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_costs_as_promised_changes_nothing),
         cmocka_unit_test(a_machine_that_is_slower_than_it_was_changes_nothing_for_long),
+        cmocka_unit_test(a_crowd_on_a_machine_that_is_slower_is_let_be),
+        cmocka_unit_test(trials_that_fail_become_rare),
         cmocka_unit_test(teams_are_left_off_where_they_gain_nothing_and_tried_again),
         cmocka_unit_test(workers_are_left_off_where_fewer_do_more_and_taken_back),
         cmocka_unit_test(a_trial_whose_load_is_gone_ends),
