@@ -41,9 +41,10 @@ typedef struct bench {
     double rates[STRATEGIES][PHASES][FBY_WORKERS_ROUNDS_MAX];
 } bench;
 
-/* What the controller allowed, as seen every LOOK_MS. */
+/* What was done, and what the controller allowed, as seen every LOOK_MS. */
 typedef struct seen {
-    double splits, workers; /* share of the looks, mean */
+    double split;              /* share of the batches */
+    double may_split, workers; /* share of the looks, mean */
     uint64_t decisions;
 } seen;
 
@@ -51,7 +52,8 @@ static fby_status watch_phase(fby_model *model, uint64_t ms, seen *out)
 {
     fby_model_stats stats = {.struct_size = sizeof stats};
     fby_status status = fby_model_get_stats(model, &stats);
-    const uint64_t until_ns = fby_now_ns() + ms * 1000000, before = stats.decisions;
+    const fby_model_stats before = stats;
+    const uint64_t until_ns = fby_now_ns() + ms * 1000000;
     uint32_t looks = 0, splits = 0, workers = 0;
     while (status == FBY_OK && (looks == 0 || fby_now_ns() < until_ns)) {
         fby_workers_pause(LOOK_MS);
@@ -60,12 +62,16 @@ static fby_status watch_phase(fby_model *model, uint64_t ms, seen *out)
         splits += stats.splits;
         workers += stats.workers;
     }
-    *out = (seen){(double)splits / looks, (double)workers / looks, stats.decisions - before};
+    const uint64_t batches = stats.batches - before.batches;
+    *out = (seen){.split = (double)(stats.split_batches - before.split_batches) / (double)batches,
+                  .may_split = (double)splits / looks,
+                  .workers = (double)workers / looks,
+                  .decisions = stats.decisions - before.decisions};
     return status;
 }
 
 static void report_phase(bench *b, uint32_t turn, int strategy, int phase, const seen *settling,
-                         const seen *settled)
+                         const seen *settled, const fby_callers_seen *calls)
 {
     fby_model_info info = {.struct_size = sizeof info};
     (void)fby_model_get_info(b->models[strategy], &info);
@@ -75,7 +81,10 @@ static void report_phase(bench *b, uint32_t turn, int strategy, int phase, const
     fby_report_text(b->report, "phase", phases[phase].name);
     fby_report_uint(b->report, "callers", phases[phase].callers);
     fby_report_real(b->report, "texts_per_s", b->rates[strategy][phase][turn]);
-    fby_report_real(b->report, "split_share", settled->splits);
+    fby_report_real(b->report, "p50_ms", calls->p50_ms);
+    fby_report_real(b->report, "p99_ms", calls->p99_ms);
+    fby_report_real(b->report, "split_share", settled->split);
+    fby_report_real(b->report, "split_allowed", settled->may_split);
     fby_report_real(b->report, "workers_allowed", settled->workers);
     fby_report_uint(b->report, "decisions", settling->decisions + settled->decisions);
     fby_report_row(b->report);
@@ -94,9 +103,10 @@ static fby_status follow(bench *b, int strategy, uint32_t turn)
         fby_callers_begin(callers);
         if (status == FBY_OK)
             status = watch_phase(model, b->options->phase_ms, &settled);
-        b->rates[strategy][phase][turn] = fby_callers_read(callers, 0).texts_per_s;
+        const fby_callers_seen calls = fby_callers_read(callers, 0);
+        b->rates[strategy][phase][turn] = calls.texts_per_s;
         if (status == FBY_OK)
-            report_phase(b, turn, strategy, phase, &settling, &settled);
+            report_phase(b, turn, strategy, phase, &settling, &settled, &calls);
     }
     fby_status ended = fby_callers_end(callers);
     return status == FBY_OK ? ended : status;
