@@ -147,7 +147,7 @@ void fby_tuner_text(fby_tuner *tuner, size_t bytes, uint32_t tokens)
                                                     memory_order_relaxed, memory_order_relaxed));
 }
 
-void fby_tuner_batch(fby_tuner *tuner, const fby_batch_seen *seen, uint32_t texts)
+bool fby_tuner_batch(fby_tuner *tuner, const fby_batch_seen *seen, uint32_t texts)
 {
     const uint64_t now_ns = fby_now_ns();
     pthread_mutex_lock(&tuner->lock);
@@ -158,9 +158,12 @@ void fby_tuner_batch(fby_tuner *tuner, const fby_batch_seen *seen, uint32_t text
     tuner->busy_ns += seen->ns * seen->team;
     if (tuner->options.strategy == FBY_STRATEGY_AUTO)
         fby_controller_batch(&tuner->controller, seen, now_ns);
-    atomic_store_explicit(&tuner->workers, tuner->controller.decision.workers,
-                          memory_order_relaxed);
+    const uint32_t workers = tuner->controller.decision.workers;
+    const bool more = workers > atomic_load_explicit(&tuner->workers, memory_order_relaxed);
+    /* Its readers hold the engine's lock and not this one: who is called looks again. */
+    atomic_store_explicit(&tuner->workers, workers, memory_order_relaxed);
     pthread_mutex_unlock(&tuner->lock);
+    return more;
 }
 
 void fby_tuner_call(fby_tuner *tuner, uint64_t ns)

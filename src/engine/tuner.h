@@ -69,7 +69,8 @@ void fby_tuner_text(fby_tuner *tuner, size_t bytes, uint32_t tokens);
 fby_decision fby_tuner_decision(fby_tuner *tuner);
 uint64_t fby_tuner_decisions(fby_tuner *tuner);
 
-void fby_tuner_batch(fby_tuner *tuner, const fby_batch_seen *seen, uint32_t texts);
+/* Whether more workers may be at work from now on than before: somebody is to be called. */
+bool fby_tuner_batch(fby_tuner *tuner, const fby_batch_seen *seen, uint32_t texts);
 void fby_tuner_call(fby_tuner *tuner, uint64_t ns);
 void fby_tuner_stall(fby_tuner *tuner);
 

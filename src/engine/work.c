@@ -128,6 +128,14 @@ static void call_others(fby_engine *engine, fby_job *job)
     pthread_mutex_unlock(&engine->lock);
 }
 
+/* Who found no room before may find some now. */
+static void call_all(fby_engine *engine)
+{
+    pthread_mutex_lock(&engine->lock);
+    fby_engine_post(engine, engine->context_count);
+    pthread_mutex_unlock(&engine->lock);
+}
+
 /* Computes the context's batch, by a team if `wanted` are to share it; false when it was given up
  * meanwhile: the job is none of ours any more. `*status` is the encoder's. */
 static bool compute(fby_engine *engine, fby_context *context, uint32_t wanted, fby_status *status)
@@ -161,8 +169,8 @@ static bool compute(fby_engine *engine, fby_context *context, uint32_t wanted, f
     seen.team = size;
     seen.at_work = others + size;
     seen.ns = fby_now_ns() - started_ns;
-    if (*status == FBY_OK)
-        fby_tuner_batch(tuner, &seen, context->texts_used);
+    if (*status == FBY_OK && fby_tuner_batch(tuner, &seen, context->texts_used))
+        call_all(engine);
     return true;
 }
 

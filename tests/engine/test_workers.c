@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/platform.h"
+#include "engine/model.h"
 #include "model/encoder.h"
 #include "model/temporary.h"
 
@@ -292,6 +293,86 @@ static void a_member_that_stalls_fails_its_teams_batch_alone(void **state)
     fby_model_close(model);
 }
 
+/* ---- fewer at work than there are ---- */
+
+/* As if the controller had found it in a crowd, last seen at `seen_ns`. */
+static void allow_one_worker(fby_model *model, uint64_t seen_ns)
+{
+    fby_tuner *tuner = fby_engine_tuner(model->engine);
+    pthread_mutex_lock(&tuner->lock);
+    tuner->controller.decision.workers = 1;
+    tuner->controller.crowd_seen_ns = seen_ns;
+    atomic_store(&tuner->workers, 1);
+    pthread_mutex_unlock(&tuner->lock);
+}
+
+/* One that is lost to a stall is not the one that may work. */
+static void a_stalled_worker_leaves_room_for_another_where_one_may_work(void **state)
+{
+    (void)state;
+    fby_model *model = opened(FBY_PARALLELISM_COARSE, FBY_STRATEGY_AUTO, STALL_MS);
+    allow_one_worker(model, UINT64_MAX / 2);
+    float vector[DIM];
+    fby_job *job;
+    hold_next(HOLD_LEADER);
+    assert_int_equal(fby_embed_submit(model, texts, 1, NULL, vector, NULL, NULL, NULL, &job),
+                     FBY_OK);
+    assert_true(wait_for_stall(job));
+    assert_int_equal(fby_job_wait(job, UINT32_MAX), FBY_ESTALLED);
+    fby_job_free(job);
+    check_others_go_on(model);
+    let_go();
+    check_others_go_on(model);
+    assert_int_equal(stats_of(model).workers, 1);
+    fby_model_close(model);
+}
+
+/* The batch at the gate goes on, the next stands there. */
+static void let_go_and_hold_next(void)
+{
+    pthread_mutex_lock(&gate);
+    hold = HOLD_LEADER;
+    stalled = 0;
+    pthread_cond_broadcast(&changed);
+    pthread_mutex_unlock(&gate);
+}
+
+/* The first job's first batch ends, and the crowd is found to be over: the second job is begun,
+ * though the first goes on. */
+static void who_found_no_room_is_called_when_more_may_work(void **state)
+{
+    (void)state;
+    enum { ENOUGH_MS = 60000, A_LOOK_MS = 5, TIMES = 8 };
+    static float vectors[2][TIMES][TEXTS][DIM];
+    fby_text many[TIMES * TEXTS]; /* several batches */
+    for (size_t i = 0; i < TIMES * TEXTS; i++)
+        many[i] = texts[i % TEXTS];
+    fby_model *model = opened(FBY_PARALLELISM_COARSE, FBY_STRATEGY_AUTO, UINT32_MAX);
+    allow_one_worker(model, 0);
+    fby_job *jobs[2];
+    hold_next(HOLD_LEADER);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(fby_embed_submit(model, many, TIMES * TEXTS, NULL, vectors[i][0][0], NULL,
+                                          NULL, NULL, &jobs[i]),
+                         FBY_OK);
+        if (i == 0)
+            assert_true(wait_for_stall(jobs[0]));
+    }
+    let_go_and_hold_next(); /* a batch of the one or the other */
+    bool done = false;
+    for (int ms = 0; !done && ms < ENOUGH_MS; ms += A_LOOK_MS)
+        done = fby_job_wait(jobs[0], A_LOOK_MS) == FBY_OK || fby_job_poll(jobs[1]) == FBY_OK;
+    assert_true(done);
+    let_go();
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(fby_job_wait(jobs[i], UINT32_MAX), FBY_OK);
+        for (int time = 0; time < TIMES; time++)
+            assert_memory_equal(vectors[i][time], alone, sizeof alone);
+        fby_job_free(jobs[i]);
+    }
+    fby_model_close(model);
+}
+
 /* ---- everything at once ---- */
 
 static atomic_bool over;
@@ -389,6 +470,8 @@ int main(void)
         cmocka_unit_test(a_batch_behind_a_cancelled_one_has_its_own_bits),
         cmocka_unit_test(a_stalled_worker_fails_its_job_and_the_rest_goes_on),
         cmocka_unit_test(a_member_that_stalls_fails_its_teams_batch_alone),
+        cmocka_unit_test(a_stalled_worker_leaves_room_for_another_where_one_may_work),
+        cmocka_unit_test(who_found_no_room_is_called_when_more_may_work),
         cmocka_unit_test(calling_cancelling_and_closing_at_once),
         cmocka_unit_test(what_was_measured_is_used_and_kept),
         cmocka_unit_test(a_calibration_whose_runs_fail_is_not_kept),

@@ -1,0 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A broken twin of workers.pml, which says what is wrong with it. */
+#define BROKEN_GIVE
+#include "workers.pml"
