@@ -158,13 +158,15 @@ void fby_teams_apart(fby_teams *teams, bool apart)
     pthread_mutex_unlock(&teams->lock);
 }
 
-void fby_teams_park(fby_teams *teams, uint32_t index)
+bool fby_teams_park(fby_teams *teams, uint32_t index)
 {
     fby_group_nudge(teams->waiting, 1);
     pthread_mutex_lock(&teams->lock);
     while (fby_teams_is_above(teams, index) && !teams->ending)
         pthread_cond_wait(&teams->changed, &teams->lock);
+    bool ending = teams->ending;
     pthread_mutex_unlock(&teams->lock);
+    return !ending;
 }
 
 void fby_teams_end(fby_teams *teams)

@@ -115,9 +115,9 @@ static inline bool fby_teams_is_above(const fby_teams *teams, uint32_t index)
            fby_teams_allowed(teams) + atomic_load_explicit(&teams->apart, memory_order_relaxed);
 }
 
-/* Worker `index` goes on when it may, or at the end. Somebody else looks at what it was woken
- * for. */
-void fby_teams_park(fby_teams *teams, uint32_t index);
+/* Until worker `index` may go on; false at the end. Somebody else looks at what it was woken for.
+ */
+bool fby_teams_park(fby_teams *teams, uint32_t index);
 
 /* Nobody parks any more. */
 void fby_teams_end(fby_teams *teams);

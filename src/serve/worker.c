@@ -423,9 +423,9 @@ static void *work(void *arg)
         worked |= serve_bulk(worker);
         serve_long(worker);
         worked |= help(worker);
-        if (fby_teams_is_above(&crew->teams, index))
-            fby_teams_park(&crew->teams, index);
-        else if (!worked)
+        if (fby_teams_is_above(&crew->teams, index) && fby_teams_park(&crew->teams, index))
+            continue;
+        if (!worked)
             more = wait_for_work(worker);
     }
     return NULL;

@@ -135,8 +135,7 @@ static void feed_until_allowed(crew *c, uint32_t at_work, uint32_t allowed)
 static void *park(void *arg)
 {
     crew *c = arg;
-    fby_teams_park(&c->teams, 1);
-    return NULL;
+    return fby_teams_park(&c->teams, 1) ? c : NULL;
 }
 
 static void who_parks_hands_on_its_wake_up_and_comes_back(void **state)
@@ -144,18 +143,27 @@ static void who_parks_hands_on_its_wake_up_and_comes_back(void **state)
     (void)state;
     pthread_t parked;
     unsigned char events[64];
+    void *goes_on;
     crew c;
     start(&c, FBY_PARALLELISM_AUTO);
     feed_until_allowed(&c, 2, 1);
     assert_int_equal(pthread_create(&parked, NULL, park, &c), 0);
     assert_int_equal(fby_group_wait(c.teams.waiting, 1, events, 1, UINT64_MAX), 0); /* the nudge */
     feed_until_allowed(&c, 1, 2);
-    pthread_join(parked, NULL);
+    pthread_join(parked, &goes_on);
+    assert_non_null(goes_on);
 
     feed_until_allowed(&c, 2, 1);
     assert_int_equal(pthread_create(&parked, NULL, park, &c), 0);
+    fby_teams_apart(&c.teams, true); /* whoever is at a long text makes room for it */
+    pthread_join(parked, &goes_on);
+    assert_non_null(goes_on);
+    fby_teams_apart(&c.teams, false);
+
+    assert_int_equal(pthread_create(&parked, NULL, park, &c), 0);
     fby_teams_end(&c.teams);
-    pthread_join(parked, NULL);
+    pthread_join(parked, &goes_on);
+    assert_null(goes_on);
     end(&c);
 }
 
