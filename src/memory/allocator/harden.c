@@ -5,6 +5,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "memory/allocator/cache.h"
+#include "memory/allocator/os.h"
+
 static char *put(char *at, const char *text)
 {
     while (*text != '\0')
@@ -25,5 +28,7 @@ FBY_COLD void fby_harden_fail(const void *pointer, const char *what)
     if (write(STDERR_FILENO, line, (size_t)(at - line)) < 0) {
         /* Nowhere left to say it. */
     }
+    if (fby_cache_mine == NULL)
+        fby_os_abort(); /* the background thread, which has no thread-local variables */
     abort();
 }

@@ -326,7 +326,7 @@ bool fby_arena_purge(fby_arena *arena, uint32_t now, uint32_t decay_ms, size_t l
         if (!clean)
             break;
     }
-    bool left = arena->units.dirty != 0 || arena->quick_bytes != 0;
+    bool left = (arena->units.dirty != 0 && fby_os_purge_works()) || arena->quick_bytes != 0;
     fby_lock_release(&arena->lock);
     return left;
 }

@@ -14,6 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/platform.h"
+
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
@@ -100,9 +102,22 @@ void fby_os_unmap(void *at, size_t size)
     munmap(at, size);
 }
 
+static _Atomic uint32_t purges_refused; /* one after the other */
+
 bool fby_os_purge(void *at, size_t size)
 {
-    return raw(SYS_madvise, (long)at, (long)size, MADV_DONTNEED, 0, 0, 0) == 0;
+    bool done = raw(SYS_madvise, (long)at, (long)size, MADV_DONTNEED, 0, 0, 0) == 0;
+    if (!done)
+        atomic_fetch_add_explicit(&purges_refused, 1, memory_order_relaxed);
+    else if (atomic_load_explicit(&purges_refused, memory_order_relaxed) != 0)
+        atomic_store_explicit(&purges_refused, 0, memory_order_relaxed);
+    return done;
+}
+
+bool fby_os_purge_works(void)
+{
+    enum { ENOUGH = 4 };
+    return atomic_load_explicit(&purges_refused, memory_order_relaxed) < ENOUGH;
 }
 
 void fby_os_populate(void *at, size_t size)
@@ -213,6 +228,17 @@ bool fby_os_barrier(void)
 
 /* ---- the background thread ---- */
 
+FBY_COLD void fby_os_abort(void)
+{
+    uint64_t as_by_default[4] = {0}; /* the kernel's struct sigaction */
+    uint64_t others = ~((uint64_t)1 << (SIGABRT - 1));
+    raw(SYS_rt_sigaction, SIGABRT, (long)as_by_default, 0, sizeof others, 0, 0);
+    raw(SYS_rt_sigprocmask, SIG_SETMASK, (long)&others, 0, sizeof others, 0, 0);
+    raw(SYS_tgkill, raw(SYS_getpid, 0, 0, 0, 0, 0, 0), raw(SYS_gettid, 0, 0, 0, 0, 0, 0), SIGABRT,
+        0, 0, 0);
+    raw(SYS_exit_group, 127, 0, 0, 0, 0, 0);
+}
+
 enum { STACK = 64 << 10, TLS_BELOW = 32 << 10, TLS_ABOVE = 8 << 10 };
 
 bool fby_os_start(int (*body)(void *), _Atomic uint32_t *running)
@@ -243,4 +269,15 @@ bool fby_os_start(int (*body)(void *), _Atomic uint32_t *running)
     }
     raw(SYS_rt_sigprocmask, SIG_SETMASK, (long)&before, 0, sizeof before, 0, 0);
     return id >= 0;
+}
+
+void fby_os_wait_gone(_Atomic uint32_t *running)
+{
+    /* The kernel's wake is one for all processes, not a private one. O1, with the kernel's store.
+     */
+    while (atomic_load_explicit(running, memory_order_acquire) != 0) {
+        long result = raw(SYS_futex, (long)running, FUTEX_WAIT, 1, 0, 0, 0);
+        if (result != 0 && result != -EAGAIN && result != -EINTR)
+            raw(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+    }
 }

@@ -31,6 +31,8 @@ void fby_os_unmap(void *at, size_t size);
 
 /* Gives the pages' memory back; they read as zeros after. Background thread too. */
 bool fby_os_purge(void *at, size_t size);
+/* False while the system refuses: memory is locked, or a filter of system calls is set. */
+bool fby_os_purge_works(void);
 /* Faults the pages in at once, where the kernel can (5.14). Background thread too. */
 void fby_os_populate(void *at, size_t size);
 /* Copies memory that may not be there: false if some of it is not. Where the kernel does not let a
@@ -61,8 +63,15 @@ bool fby_os_barrier_ready(void);
 bool fby_os_barrier(void);
 
 /* Starts `body` on a thread that libc does not know of, all signals blocked, with an empty
- * thread-local block of its own; `*running` is set to 1 here and becomes 0, with a futex wake, when
- * the thread has left. At most one such thread lives at a time. */
+ * thread-local block of its own; `*running` is set to 1 here and becomes 0 when the thread has
+ * left. At most one such thread lives at a time. */
 bool fby_os_start(int (*body)(void *), _Atomic uint32_t *running);
+
+/* Ends the program by SIGABRT past its handlers: for a thread that cannot run the program's code.
+ * Background thread too. */
+void fby_os_abort(void);
+
+/* Returns when the thread that was started with `running` has left, which it is about to do. */
+void fby_os_wait_gone(_Atomic uint32_t *running);
 
 #endif

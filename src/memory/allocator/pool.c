@@ -230,6 +230,15 @@ void fby_pool_give_magazine(uint32_t class_index, fby_magazine *magazine)
     fby_magazine_put(magazine);
 }
 
+void fby_pool_count_out(fby_pool *pool, uint64_t out[FBY_CLASSES])
+{
+    for (uint32_t c = 1; c < FBY_CLASSES; c++) {
+        fby_lock_take(&pool->of[c].lock);
+        out[c] += pool->of[c].out_blocks;
+        fby_lock_release(&pool->of[c].lock);
+    }
+}
+
 void fby_pool_clear(fby_pool *pool)
 {
     for (uint32_t c = 1; c < FBY_CLASSES; c++) {

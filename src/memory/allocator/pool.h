@@ -50,6 +50,9 @@ void fby_pool_give(uint32_t class_index, void *const *blocks, uint32_t count);
 /* A magazine's blocks to their spans, and the magazine to the empty ones. */
 void fby_pool_give_magazine(uint32_t class_index, fby_magazine *magazine);
 
+/* Adds to out[c] the blocks of each class that are handed out. */
+void fby_pool_count_out(fby_pool *pool, uint64_t out[FBY_CLASSES]);
+
 /* All spans to the region, whatever is still handed out. */
 void fby_pool_clear(fby_pool *pool);
 

@@ -13,8 +13,9 @@ enum {
     START_BYTES = 3 << 20, /* or the size, in a forked one beyond its parent's */
     TICK_MS_MIN = 10,
     TICK_MS_MAX = 250,
-    QUIET_TICKS = 4, /* without anything to do, then the thread leaves */
-    EXIT_WAIT_MS = 20,
+    QUIET_TICKS = 4, /* without anything to do, then the thread dozes or leaves */
+    DOZE_MS = 1000,
+    UNSEEN_BYTES = 8 << 20, /* that may be freed without a slow path: for more it stays */
 };
 
 static struct {
@@ -23,7 +24,6 @@ static struct {
     uint64_t forked_bytes;    /* mapped when it was; 0: it was not */
     _Atomic uint64_t last_ms; /* last tick in a slow path */
     _Atomic uint32_t running; /* the kernel clears it when the thread has left */
-    _Atomic uint32_t never;   /* what the thread sleeps on */
     _Atomic bool background;  /* a thread does the ticks; slow paths where it does not */
 } all;
 
@@ -104,41 +104,85 @@ static uint32_t tick_ms(void)
 
 /* ---- the thread ---- */
 
+/* What threads may free into their stacks, at most, without anyone hearing of it: what is handed
+ * out, and what the stacks of those threads hold. */
+static uint64_t unseen_bytes(void)
+{
+    uint64_t bytes = 0, out[FBY_CLASSES] = {0};
+    uint32_t caches = 0;
+    for (fby_cache *cache = fby_cache_first(); cache != NULL; cache = cache->all_next) {
+        fby_lock_take(&cache->lock);
+        caches += cache->used;
+        fby_lock_release(&cache->lock);
+    }
+    for (uint32_t i = 0; i < fby_shared_pool_count(); i++)
+        fby_pool_count_out(fby_shared_pool(i), out);
+    for (uint32_t c = 1; c < FBY_CLASSES; c++) {
+        uint64_t room = (uint64_t)caches * fby_class_depth(c);
+        bytes += (out[c] < room ? out[c] : room) * fby_class_sizes[c];
+    }
+    return bytes;
+}
+
+/* A system that lets no thread sleep: slow paths see to it from now on. */
+static void give_up(void)
+{
+    atomic_store_explicit(&all.background, false, memory_order_relaxed);
+    atomic_store(&fby_purge_awake, FBY_PURGE_GONE);
+}
+
+/* From here on a slow path wakes the thread, or starts the next one; what it left before that, the
+ * tick here sees. False: leave. */
+static bool doze(void)
+{
+    uint32_t dozing = FBY_PURGE_DOZES;
+    atomic_store(&fby_purge_awake, dozing);
+    while (!tick_now()) {
+        if (unseen_bytes() <= UNSEEN_BYTES &&
+            atomic_compare_exchange_strong(&fby_purge_awake, &dozing, FBY_PURGE_GONE))
+            return false;
+        if (dozing == FBY_PURGE_DOZES && !fby_os_wait(&fby_purge_awake, dozing, DOZE_MS)) {
+            give_up();
+            return false;
+        }
+        if (atomic_load(&fby_purge_awake) != FBY_PURGE_DOZES)
+            return true;
+    }
+    atomic_store(&fby_purge_awake, FBY_PURGE_AWAKE);
+    return true;
+}
+
 static int body(void *nothing)
 {
     (void)nothing;
     for (uint32_t quiet = 0;;) {
-        if (!fby_os_wait(&all.never, 0, tick_ms())) {
-            /* A system that lets no thread sleep: slow paths see to it from now on. */
-            atomic_store_explicit(&all.background, false, memory_order_relaxed);
-            atomic_store_explicit(&fby_purge_awake, 0, memory_order_seq_cst);
+        if (!fby_os_wait(&fby_purge_awake, FBY_PURGE_AWAKE, tick_ms())) {
+            give_up();
             return 0;
         }
         quiet = tick_now() ? 0 : quiet + 1;
         if (quiet < QUIET_TICKS)
             continue;
-        /* From here on a slow path starts the next thread; what a slow path left before that, this
-         * last tick sees. */
-        atomic_store_explicit(&fby_purge_awake, 0, memory_order_seq_cst);
-        if (!tick_now())
+        if (!doze())
             return 0;
-        uint32_t asleep = 0;
-        if (!atomic_compare_exchange_strong(&fby_purge_awake, &asleep, 1))
-            return 0; /* another is on its way */
         quiet = 0;
     }
 }
 
-static void start_thread(void)
+static void wake_thread(void)
 {
-    uint32_t asleep = 0;
-    if (!atomic_compare_exchange_strong(&fby_purge_awake, &asleep, 1))
+    uint32_t was = FBY_PURGE_DOZES;
+    if (atomic_compare_exchange_strong(&fby_purge_awake, &was, FBY_PURGE_AWAKE)) {
+        fby_os_wake(&fby_purge_awake, 1);
         return;
-    /* The one before may be on its last steps. */
-    if (atomic_load(&all.running) != 0)
-        fby_os_wait(&all.running, 1, EXIT_WAIT_MS);
-    if (atomic_load(&all.running) != 0 || !fby_os_start(body, &all.running))
-        atomic_store(&fby_purge_awake, 0);
+    }
+    if (was != FBY_PURGE_GONE ||
+        !atomic_compare_exchange_strong(&fby_purge_awake, &was, FBY_PURGE_AWAKE))
+        return;
+    /* The one before is on its last steps. */
+    fby_os_wait_gone(&all.running);
+    if (!fby_os_start(body, &all.running))
+        atomic_store(&fby_purge_awake, FBY_PURGE_GONE);
 }
 
 FBY_COLD void fby_purge_wake(void)
@@ -148,7 +192,7 @@ FBY_COLD void fby_purge_wake(void)
         fby_region_usage usage;
         fby_region_get_usage(&usage);
         if (now - all.started_ms >= START_MS || usage.mapped_bytes - all.forked_bytes > START_BYTES)
-            start_thread();
+            wake_thread();
         return;
     }
     uint64_t last = atomic_load_explicit(&all.last_ms, memory_order_relaxed);
@@ -178,5 +222,5 @@ void fby_purge_after_fork(void)
     all.started_ms = fby_os_now_ms();
     fby_lock_reset(&all.lock);
     atomic_store(&all.running, 0);
-    atomic_store(&fby_purge_awake, 0);
+    atomic_store(&fby_purge_awake, FBY_PURGE_GONE);
 }

@@ -8,7 +8,8 @@
  *     old free units of the region --> system
  *
  * Ticks come from a thread of its own, which exists only while there is
- * something to give back, sleeps between ticks, holds no lock while it sleeps
+ * something to give back or while threads may free much without a slow path
+ * (then it looks once a second), sleeps between ticks, holds no lock while it sleeps
  * and is no thread of libc's: programs with one thread keep the advantages that
  * libc gives them. Processes shorter than START_MS that stay small never see it,
  * children of a fork counted from there.
@@ -24,13 +25,19 @@
 
 #include "base/platform.h"
 
-extern _Atomic uint32_t fby_purge_awake; /* the background thread will look again */
+enum {
+    FBY_PURGE_GONE = 0, /* there is no background thread, or it leaves without another look */
+    FBY_PURGE_AWAKE,    /* it will look again soon */
+    FBY_PURGE_DOZES,    /* once a second, unless it is woken */
+};
+extern _Atomic uint32_t fby_purge_awake;
 void fby_purge_wake(void);
 
 /* From slow paths, no lock held: there is or will be something to give back. */
 static inline void fby_purge_poke(void)
 {
-    if (FBY_UNLIKELY(atomic_load_explicit(&fby_purge_awake, memory_order_seq_cst) == 0))
+    if (FBY_UNLIKELY(atomic_load_explicit(&fby_purge_awake, memory_order_seq_cst) !=
+                     FBY_PURGE_AWAKE))
         fby_purge_wake();
 }
 

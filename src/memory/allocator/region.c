@@ -170,7 +170,7 @@ bool fby_region_purge(uint32_t now_ms, uint32_t decay_ms, size_t limit_bytes)
         if (!clean)
             break;
     }
-    bool left = region->runs.dirty != 0;
+    bool left = region->runs.dirty != 0 && fby_os_purge_works();
     fby_lock_release(&region->lock);
     return left;
 }
