@@ -12,6 +12,9 @@ enum {
     CROWD_TRIAL = 8,    /* of one: most fail, and cost what they take */
     CROWD_LEAST = 6,    /* of a trial that ends because its time is over */
     CALLS = 100,        /* of a window: one late call is its p99 */
+    FLOOR_CALLS = 64,   /* with the smallest batches, before it is said whether they helped */
+    FUTILE_LEAST = 512, /* calls after it was said that they did not, before the next try */
+    FUTILE_MOST = 1 << 16,
     TOKENS_LEAST = 16
 };
 
@@ -19,7 +22,7 @@ static const uint64_t HOLD_LEAST_NS = 100000000, HOLD_MOST_NS = 800000000;
 static const uint64_t FEWER_HOLD_MOST_NS = 6400000000; /* a trial that fails costs what it takes */
 static const uint64_t TRIAL_MOST_NS = 1000000000;
 static const double GAIN_LEAST = 1.05, SLOW = 1.25, FEWER_WORTH = 1.05, MORE_WORTH = 1.02;
-static const double NEAR = 0.6;
+static const double NEAR = 0.6, HELPED = 0.95;
 static const double WEIGHT = 1.0 / 16, WEIGHT_AGAIN = 1.0 / 4; /* of a new sample */
 
 static void blend(double *mean, double x, double weight)
@@ -48,6 +51,7 @@ void fby_controller_init(fby_controller *c, const fby_control_limits *limits,
         .split_hold_ns = HOLD_LEAST_NS,
         .settled = limits->workers,
         .trial_hold_ns = HOLD_LEAST_NS,
+        .futile_hold = FUTILE_LEAST / 2,
     };
 }
 
@@ -220,6 +224,35 @@ void fby_controller_batch(fby_controller *c, const fby_batch_seen *seen, uint64_
 
 /* ---- tokens ---- */
 
+static void use_tokens(fby_controller *c, uint32_t tokens)
+{
+    c->decisions += tokens != c->decision.tokens;
+    c->decision.tokens = tokens;
+    c->calls = c->late = c->near = 0;
+    c->floor_calls = 0;
+}
+
+/* How long calls take with the largest and with the smallest batches. Where those are late, too,
+ * and no sooner, it is not the batches that they wait for: all is as it was. True if so. */
+static bool is_futile(fby_controller *c, uint64_t ns)
+{
+    if (c->decision.tokens == c->limits.tokens) {
+        blend(&c->top_ns, (double)ns, c->top_ns == 0 ? 1 : WEIGHT);
+        c->futile_calls -= c->futile_calls > 0;
+        return false;
+    }
+    if (c->decision.tokens > TOKENS_LEAST)
+        return false;
+    blend(&c->floor_ns, (double)ns, c->floor_calls == 0 ? 1 : WEIGHT);
+    if (++c->floor_calls < FLOOR_CALLS || c->late <= CALLS / 100)
+        return false;
+    if (c->floor_ns < HELPED * c->top_ns)
+        return false;
+    c->futile_hold = fby_min_u32(c->futile_hold * 2, FUTILE_MOST);
+    c->futile_calls = c->futile_hold;
+    return true;
+}
+
 void fby_controller_call(fby_controller *c, uint64_t ns)
 {
     if (c->limits.target_ns == 0)
@@ -227,16 +260,19 @@ void fby_controller_call(fby_controller *c, uint64_t ns)
     c->calls++;
     c->late += ns > c->limits.target_ns;
     c->near += (double)ns > NEAR * (double)c->limits.target_ns;
+    if (is_futile(c, ns)) {
+        use_tokens(c, c->limits.tokens);
+        return;
+    }
     uint32_t tokens = c->decision.tokens;
     const bool too_late = c->late > CALLS / 100;
-    if (!too_late && c->calls < CALLS)
+    if (c->calls < CALLS && (!too_late || tokens == TOKENS_LEAST))
         return;
-    if (too_late)
+    if (too_late && c->futile_calls == 0)
         tokens = tokens * 3 / 4 > TOKENS_LEAST ? tokens * 3 / 4 : TOKENS_LEAST;
     else if (c->near == 0)
         tokens = fby_min_u32(tokens * 5 / 4 + 1, c->limits.tokens);
-    tokens = fby_min_u32(tokens, c->limits.tokens);
-    c->decisions += tokens != c->decision.tokens;
-    c->decision.tokens = tokens;
-    c->calls = c->late = c->near = 0;
+    if (tokens != c->decision.tokens && !too_late)
+        c->futile_hold = FUTILE_LEAST / 2; /* they were in time */
+    use_tokens(c, fby_min_u32(tokens, c->limits.tokens));
 }

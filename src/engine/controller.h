@@ -20,7 +20,10 @@
  *              may work again.
  * Tokens       With a target for calls' p99: a quarter fewer when more than 1 %
  *              of the last calls took longer, a quarter more when none took
- *              more than six tenths of it. Without one the goal decides:
+ *              more than six tenths of it. Where the smallest batches are late as
+ *              well, and their calls take no less than with the largest, it is not
+ *              batches that calls wait for: back to the largest, for 512 calls,
+ *              then twice as many. Without one the goal decides:
  *              throughput takes what fits, latency a quarter of that, so that
  *              a call waits for little that began before it.
  *
@@ -86,6 +89,8 @@ typedef struct fby_controller {
 
     /* Tokens. */
     uint32_t calls, late, near; /* of the window: over the target, over six tenths of it */
+    double top_ns, floor_ns;    /* a call's time with the largest batches, and with the smallest */
+    uint32_t floor_calls, futile_calls, futile_hold;
 } fby_controller;
 
 /* `costs` is copied. */

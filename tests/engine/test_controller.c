@@ -226,6 +226,26 @@ static void tokens_shrink_until_calls_are_in_time_and_grow_back(void **state)
     assert_int_equal(c.decision.tokens, 256);
 }
 
+/* Calls that wait for something else than a batch: smaller ones would only cost. */
+static void a_target_that_smaller_batches_do_not_meet_leaves_them_large(void **state)
+{
+    (void)state;
+    fby_controller c = made(2, FBY_GOAL_THROUGHPUT, 20000000);
+    fby_rng rng = fby_rng_from_env();
+    int small = 0, tried = 0;
+    for (int i = 0; i < 100000; i++) {
+        uint32_t before = c.decision.tokens;
+        fby_controller_call(&c, 30000000 + fby_rng_below(&rng, 4000000));
+        small += c.decision.tokens < 256;
+        tried += before == 256 && c.decision.tokens < 256;
+    }
+    assert_true(tried > 3);
+    assert_true(small < 100000 / 20);
+    for (int i = 0; i < 100000 && c.decision.tokens > 100; i++) /* the load is another now */
+        fby_controller_call(&c, call_ns(&c));
+    assert_in_range(c.decision.tokens, 50, 100);
+}
+
 static void the_goal_of_latency_takes_smaller_batches(void **state)
 {
     (void)state;
@@ -267,6 +287,7 @@ int main(void)
         cmocka_unit_test(one_caller_behind_a_crowd_has_all_workers_again),
         cmocka_unit_test(a_held_number_of_workers_is_held),
         cmocka_unit_test(tokens_shrink_until_calls_are_in_time_and_grow_back),
+        cmocka_unit_test(a_target_that_smaller_batches_do_not_meet_leaves_them_large),
         cmocka_unit_test(the_goal_of_latency_takes_smaller_batches),
         cmocka_unit_test(decisions_stay_within_their_limits_whatever_is_seen),
     };
