@@ -209,9 +209,9 @@ def plot(rows, plots):
         cell = {(r["allocator"], int(r["threads"])): r for r in mine}
         lines = ["threads " + " ".join(names)]
         for count in threads:
+            found = [cell.get((n, count), {}) for n in names]
             lines.append(f"{count} " + " ".join(
-                f'{cell[n, count]["median"]} {cell[n, count]["q1"]} {cell[n, count]["q3"]}'
-                for n in names))
+                str(c.get(column, "NaN")) for c in found for column in ("median", "q1", "q3")))
         data = "\n".join(lines[1:])
         bars = ", ".join(f"$data using {2 + 3 * i}:{3 + 3 * i}:{4 + 3 * i}:xtic(1) "
                          f'title "{name}"' for i, name in enumerate(names))

@@ -30,10 +30,10 @@
  *       top = top - 1          (store)      v[i] = exchange(slot[i], NULL), each i below top
  *       block = *top           (load)       membarrier: all that the owner did before is seen
  *       NULL? slow path, lock               t = top
- *     owner, push                           i < t,  slot[i] still NULL: v[i] is the thief's
- *       *top = block           (store)      i < t,  slot[i] not NULL:   pushed anew, v[i] was
- * popped top = top + 1          (store)      i == t: put v[i] back if slot[i] is NULL i > t:  v[i]
- * was popped
+ *     owner, push                           i < t and slot[i] is NULL still: v[i] is the thief's
+ *       *top = block           (store)      i < t and slot[i] is not NULL: v[i] was popped
+ *       top = top + 1          (store)      i == t: v[i] goes back if slot[i] is NULL
+ *                                           i > t: v[i] was popped
  *
  * The owner's store of `top` precedes its load of the slot in program order, so
  * once the barrier has passed, an owner whose pop the thief cannot see in `top`
@@ -77,8 +77,14 @@
 typedef _Atomic(void *) fby_slot;
 
 /* By class; [0] is always empty and full. While the thread's cache is shut, or it has none, each
- * top is the gate, which has nothing but NULL below it. */
+ * top is the gate, which has nothing but NULL below it.
+ *
+ * Processors compare the last 12 bits of an address first: a load waits for an earlier store that
+ * agrees in them, as if the store were to the same place. What a program stores just before its
+ * next malloc is the first word of a block, at a multiple of 64 for many sizes, of 16 for all: the
+ * tops of most classes stand 8 bytes after such. */
 typedef struct fby_stacks {
+    _Alignas(FBY_CACHELINE) uint64_t apart;
     _Atomic(fby_slot *) top[FBY_CLASSES]; /* the next slot to write; below lie free blocks */
     fby_slot *limit[FBY_CLASSES];         /* one past the last slot; NULL: shut */
 } fby_stacks;
@@ -140,7 +146,9 @@ static inline fby_place fby_stacks_place(void)
 static inline fby_slot *fby_top_of(fby_place place, uint64_t class_index)
 {
     fby_slot *top;
-    __asm__ volatile("movq %%fs:(%1,%2,8), %0" : "=r"(top) : "r"(place), "r"(class_index));
+    __asm__ volatile("movq %%fs:%c3(%1,%2,8), %0"
+                     : "=r"(top)
+                     : "r"(place), "r"(class_index), "i"(offsetof(fby_stacks, top)));
     return top;
 }
 
@@ -156,9 +164,9 @@ static inline fby_slot *fby_limit_of(fby_place place, uint64_t class_index)
 /* A release: x86-64 keeps the order of stores, the clobber the compiler's. */
 static inline void fby_set_top(fby_place place, uint64_t class_index, fby_slot *top)
 {
-    __asm__ volatile("movq %2, %%fs:(%0,%1,8)"
+    __asm__ volatile("movq %2, %%fs:%c3(%0,%1,8)"
                      :
-                     : "r"(place), "r"(class_index), "r"(top)
+                     : "r"(place), "r"(class_index), "r"(top), "i"(offsetof(fby_stacks, top))
                      : "memory");
 }
 
@@ -199,9 +207,12 @@ static inline void *fby_cache_pop(uint32_t class_index)
      * agree. */
     atomic_signal_fence(memory_order_seq_cst);
     void *block = atomic_load_explicit(top, FBY_STEAL_ORDER);
-    /* The next one will be written first, and a store that misses holds up those behind it. */
-    if (FBY_LIKELY(block != NULL))
+    /* The next ones will be written first, and a store that misses holds up those behind it. Below
+     * the first slot there are two at least, of nobody or of another stack. */
+    if (FBY_LIKELY(block != NULL)) {
         __builtin_prefetch(atomic_load_explicit(top - 1, memory_order_relaxed), 1, 3);
+        __builtin_prefetch(atomic_load_explicit(top - 2, memory_order_relaxed), 1, 3);
+    }
     return block;
 }
 

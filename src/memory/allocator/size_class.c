@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "memory/allocator/size_class.h"
 
-uint8_t fby_class_table[FBY_QUICK_MAX / 16 + 1];
+fby_class_map fby_class_table;
 uint32_t fby_class_sizes[FBY_CLASSES];
 uint32_t fby_class_reciprocals[FBY_CLASSES];
 
@@ -13,8 +13,8 @@ void fby_class_init(void)
         fby_class_sizes[c] = size;
         fby_class_reciprocals[c] = (uint32_t)((((uint64_t)1 << 32) + size - 1) / size);
     }
-    for (uint32_t i = 0; i < sizeof fby_class_table; i++)
-        __atomic_store_n(&fby_class_table[i], (uint8_t)fby_class_compute((size_t)i * 16),
+    for (uint32_t i = 0; i < sizeof fby_class_table.of; i++)
+        __atomic_store_n(&fby_class_table.of[i], (uint8_t)fby_class_compute((size_t)i * 16),
                          __ATOMIC_RELAXED);
 }
 

@@ -16,6 +16,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/platform.h"
+
 enum {
     FBY_CLASSES = 73,              /* class 0 included */
     FBY_SMALL_MAX = 32768,         /* bytes: the largest class */
@@ -24,9 +26,14 @@ enum {
     FBY_BLOCKS_MAX = FBY_SPAN / 16 /* of a span */
 };
 
+/* By (size + 15) / 16; 8 bytes after a multiple of 64 for the reason in cache.h. */
+typedef struct fby_class_map {
+    _Alignas(FBY_CACHELINE) uint64_t apart;
+    uint8_t of[FBY_QUICK_MAX / 16 + 1];
+} fby_class_map;
+
 /* Written once, before any block exists. */
-extern uint8_t fby_class_table[FBY_QUICK_MAX / 16 + 1]
-    __attribute__((visibility("hidden")));          /* by (size + 15) / 16 */
+extern fby_class_map fby_class_table __attribute__((visibility("hidden")));
 extern uint32_t fby_class_sizes[FBY_CLASSES];       /* bytes; 0 for class 0 */
 extern uint32_t fby_class_reciprocals[FBY_CLASSES]; /* ceil(2^32 / size) */
 void fby_class_init(void);
@@ -45,7 +52,7 @@ static inline uint32_t fby_class_compute(size_t size)
  * another fills it; what it finds then is not used. */
 static inline uint32_t fby_class_quick(size_t size)
 {
-    return __atomic_load_n(&fby_class_table[(size + 15) / 16], __ATOMIC_RELAXED);
+    return __atomic_load_n(&fby_class_table.of[(size + 15) / 16], __ATOMIC_RELAXED);
 }
 
 static inline uint32_t fby_class_of(size_t size)
