@@ -321,6 +321,14 @@ fby_cache *fby_cache_first(void)
     return atomic_load_explicit(&all.first, memory_order_acquire);
 }
 
+bool fby_cache_is_used(fby_cache *cache)
+{
+    fby_lock_take(&cache->lock);
+    bool used = cache->used;
+    fby_lock_release(&cache->lock);
+    return used;
+}
+
 static void put_unused(fby_cache *cache)
 {
     fby_lock_take(&all.lock);

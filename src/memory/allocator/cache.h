@@ -268,8 +268,9 @@ void fby_cache_end_settling(void);
  * of the cache goes back to its span. Whether the cache still holds blocks. */
 bool fby_cache_settle(fby_cache *cache);
 
-/* All caches there ever were, through all_next. */
+/* All caches there ever were, through all_next; whether a thread has it now. */
 fby_cache *fby_cache_first(void);
+bool fby_cache_is_used(fby_cache *cache);
 
 /* In the child of a fork: the caches of threads that are not there wait for the next. */
 void fby_cache_after_fork(void);

@@ -34,39 +34,88 @@ static size_t units_of(size_t size)
 
 /* ---- chunks; under the arena's lock ---- */
 
-static bool add_chunk(fby_arena *arena)
+static uint32_t chunk_length(uint32_t head)
+{
+    return fby_span_at(head)->run.length;
+}
+
+static void list_chunk(fby_arena *arena, uint32_t head)
+{
+    fby_span *span = fby_span_at(head);
+    span->list_prev = 0;
+    span->list_next = arena->chunks;
+    if (arena->chunks != 0)
+        fby_span_at(arena->chunks)->list_prev = head;
+    arena->chunks = head;
+    arena->chunk_units += chunk_length(head);
+}
+
+static void unlist_chunk(fby_arena *arena, uint32_t head)
+{
+    const fby_span *span = fby_span_at(head);
+    if (span->list_prev != 0)
+        fby_span_at(span->list_prev)->list_next = span->list_next;
+    else
+        arena->chunks = span->list_next;
+    if (span->list_next != 0)
+        fby_span_at(span->list_next)->list_prev = span->list_prev;
+    arena->chunk_units -= chunk_length(head);
+}
+
+static bool add_chunk(fby_arena *arena, uint32_t least)
 {
     bool clean;
-    uint32_t head = fby_region_take(FBY_CHUNK_UNITS, 1, &clean);
+    uint32_t units = fby_min_u32(arena->chunk_units, FBY_CHUNK_UNITS);
+    units = units < FBY_CHUNK_UNITS_MIN ? FBY_CHUNK_UNITS_MIN : units;
+    units = units < least ? least : units;
+    uint32_t head = fby_region_take(units, 1, &clean);
     if (head == 0)
         return false;
     if (arena->node != UINT32_MAX)
-        fby_os_bind(fby_unit_address(head), (size_t)FBY_CHUNK_UNITS * FBY_UNIT, arena->node);
-    for (uint32_t unit = head; unit < head + FBY_CHUNK_UNITS; unit++) {
+        fby_os_bind(fby_unit_address(head), (size_t)units * FBY_UNIT, arena->node);
+    for (uint32_t unit = head; unit < head + units; unit++) {
         fby_span *span = fby_span_at(unit);
         span->kind = FBY_UNIT_CHUNK;
         span->chunk.arena = arena;
         span->chunk.head = head;
     }
-    fby_runs_free(&arena->units, head, FBY_CHUNK_UNITS, clean ? FBY_RUN_CLEAN : FBY_RUN_DIRTY, head,
-                  head + FBY_CHUNK_UNITS, now_ms());
-    arena->chunks++;
+    fby_span_at(head)->run.length = units;
+    list_chunk(arena, head);
+    fby_runs_free(&arena->units, head, units, clean ? FBY_RUN_CLEAN : FBY_RUN_DIRTY, head,
+                  head + units, now_ms());
     return true;
 }
 
+/* No run of the arena is in it. */
 static void give_chunk(fby_arena *arena, uint32_t head, bool clean)
 {
-    for (uint32_t unit = head; unit < head + FBY_CHUNK_UNITS; unit++)
+    uint32_t units = chunk_length(head);
+    unlist_chunk(arena, head);
+    for (uint32_t unit = head; unit < head + units; unit++)
         fby_span_at(unit)->kind = FBY_UNIT_NONE;
-    fby_region_give(head, FBY_CHUNK_UNITS, clean);
-    arena->chunks--;
+    fby_region_give(head, units, clean);
+}
+
+/* Those that hold no block, and no memory either while a thread has the arena. */
+static void give_free_chunks(fby_arena *arena, bool used)
+{
+    for (uint32_t head = arena->chunks, next; head != 0; head = next) {
+        bool clean = node_of(head)->state == FBY_RUN_CLEAN;
+        uint32_t units = chunk_length(head);
+        next = fby_span_at(head)->list_next;
+        if (node_of(head)->state == FBY_RUN_USED || node_of(head)->length != units ||
+            (used && !clean))
+            continue;
+        fby_runs_take_at(&arena->units, head, units);
+        give_chunk(arena, head, clean);
+    }
 }
 
 static void give_units(fby_arena *arena, uint32_t unit, uint32_t length, enum fby_run_state state,
                        uint32_t now)
 {
     uint32_t low = fby_span_at(unit)->chunk.head;
-    fby_runs_free(&arena->units, unit, length, state, low, low + FBY_CHUNK_UNITS, now);
+    fby_runs_free(&arena->units, unit, length, state, low, low + chunk_length(low), now);
 }
 
 static void merge_units(fby_arena *arena, uint32_t unit, uint32_t now)
@@ -143,7 +192,7 @@ static uint32_t find_units(fby_arena *arena, uint32_t length, bool *zeroed)
     uint32_t unit = take_quick(arena, length);
     if (unit == 0)
         unit = fby_runs_take(&arena->units, length, 1, &state);
-    if (unit == 0 && add_chunk(arena))
+    if (unit == 0 && add_chunk(arena, length))
         unit = fby_runs_take(&arena->units, length, 1, &state);
     *zeroed = state == FBY_RUN_CLEAN;
     return unit;
@@ -197,10 +246,11 @@ void *fby_whole_malloc(size_t size, size_t align, bool *zeroed)
 
 void *fby_large_malloc(fby_arena *mine, size_t size, size_t align, bool *zeroed)
 {
+    void *block = NULL;
     size = fby_max_size(size, 1);
     if (size <= FBY_LARGE_MAX && align <= FBY_UNIT)
-        return take_block(mine, size, zeroed);
-    return fby_whole_malloc(size, align, zeroed);
+        block = take_block(mine, size, zeroed);
+    return block != NULL ? block : fby_whole_malloc(size, align, zeroed);
 }
 
 /* ---- free, size, resize ---- */
@@ -274,7 +324,7 @@ static bool resize_units(fby_arena *arena, uint32_t unit, uint32_t length)
     fby_lock_take(&arena->lock);
     uint32_t have = node_of(unit)->length, end = unit + have;
     if (length > have)
-        done = end < fby_span_at(unit)->chunk.head + FBY_CHUNK_UNITS &&
+        done = end < fby_span_at(unit)->chunk.head + chunk_length(fby_span_at(unit)->chunk.head) &&
                fby_runs_take_at(&arena->units, end, length - have);
     else if (length < have)
         give_units(arena, unit + length, have - length, FBY_RUN_DIRTY, now_ms());
@@ -301,7 +351,8 @@ bool fby_large_resize(void *block, size_t size)
 
 /* ---- purge ---- */
 
-bool fby_arena_purge(fby_arena *arena, uint32_t now, uint32_t decay_ms, size_t limit_bytes)
+bool fby_arena_purge(fby_arena *arena, bool used, uint32_t now, uint32_t decay_ms,
+                     size_t limit_bytes)
 {
     fby_lock_take(&arena->lock);
     drain_remote(arena);
@@ -314,10 +365,6 @@ bool fby_arena_purge(fby_arena *arena, uint32_t now, uint32_t decay_ms, size_t l
         uint32_t unit = fby_runs_take_oldest(&arena->units, now, over ? 0 : decay_ms, &length);
         if (unit == 0)
             break;
-        if (length == FBY_CHUNK_UNITS && arena->chunks > 1) {
-            give_chunk(arena, unit, false);
-            continue;
-        }
         fby_lock_release(&arena->lock);
         /* No one else knows of these units now. */
         bool clean = fby_os_purge(fby_unit_address(unit), (size_t)length * FBY_UNIT);
@@ -326,6 +373,7 @@ bool fby_arena_purge(fby_arena *arena, uint32_t now, uint32_t decay_ms, size_t l
         if (!clean)
             break;
     }
+    give_free_chunks(arena, used);
     bool left = (arena->units.dirty != 0 && fby_os_purge_works()) || arena->quick_bytes != 0;
     fby_lock_release(&arena->lock);
     return left;

@@ -153,16 +153,33 @@ void fby_os_bind(void *at, size_t size, uint32_t node)
     raw(SYS_mbind, (long)at, (long)size, MPOL_PREFERRED_MODE, (long)&mask, 65, 0);
 }
 
+/* 0 bytes of a file that cannot be read. */
+static long read_file(const char *path, char *text, size_t size)
+{
+    long fd = raw(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0, 0, 0);
+    if (fd < 0)
+        return 0;
+    long got = raw(SYS_read, fd, (long)text, (long)size, 0, 0, 0);
+    raw(SYS_close, fd, 0, 0, 0, 0, 0);
+    return got > 0 ? got : 0;
+}
+
+uint32_t fby_os_mappings_max(void)
+{
+    enum { USUAL = 65530 };
+    char text[16];
+    long size = read_file("/proc/sys/vm/max_map_count", text, sizeof text);
+    uint32_t most = 0;
+    for (long i = 0; i < size && text[i] >= '0' && text[i] <= '9' && most < 1u << 24; i++)
+        most = most * 10 + (uint32_t)(text[i] - '0');
+    return most != 0 ? most : USUAL;
+}
+
 /* /sys/devices/system/node/online holds "0" or "0-3" or "0,2": one more than its last number. */
 uint32_t fby_os_node_count(void)
 {
-    static const char path[] = "/sys/devices/system/node/online";
-    char text[128] = {0};
-    long fd = raw(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0, 0, 0);
-    if (fd < 0)
-        return 1;
-    long size = raw(SYS_read, fd, (long)text, sizeof text, 0, 0, 0);
-    raw(SYS_close, fd, 0, 0, 0, 0, 0);
+    char text[128];
+    long size = read_file("/sys/devices/system/node/online", text, sizeof text);
     uint32_t last = 0;
     for (long i = 0; i < size; i++) {
         bool digit = text[i] >= '0' && text[i] <= '9';

@@ -42,6 +42,8 @@ bool fby_os_read(void *to, const void *from, size_t size);
 void fby_os_huge(void *at, size_t size);
 /* Prefers memory of `node`. */
 void fby_os_bind(void *at, size_t size, uint32_t node);
+/* Mappings that a process may have. */
+uint32_t fby_os_mappings_max(void);
 /* Memory nodes of the machine, at least 1; the node of the calling thread's processor. */
 uint32_t fby_os_node_count(void);
 uint32_t fby_os_node(void);

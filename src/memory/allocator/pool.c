@@ -60,6 +60,26 @@ static void set_room(fby_pool_class *class, uint32_t unit, bool room)
                             : fby_order_remove(order(), class->with_room, unit);
 }
 
+/* Both only while the system's number of mappings allows it. A unit keeps the node that it prefers
+ * when its span goes: memory that no one asked to be elsewhere is where it is first touched. */
+static bool guard(fby_span *span, char *memory)
+{
+    if (!fby_region_may_split())
+        return false;
+    span->guarded = fby_os_guard(memory + FBY_SPAN - FBY_PAGE, FBY_PAGE);
+    if (!span->guarded)
+        fby_region_unsplit();
+    return span->guarded;
+}
+
+static void settle_on_node(fby_span *span, char *memory, uint32_t node)
+{
+    if (span->home == node + 1 || node >= UINT8_MAX || (span->home == 0 && !fby_region_may_split()))
+        return;
+    fby_os_bind(memory, FBY_SPAN, node);
+    span->home = (uint8_t)(node + 1);
+}
+
 static uint32_t new_span(fby_pool *pool, uint32_t class_index)
 {
     bool clean;
@@ -68,11 +88,11 @@ static uint32_t new_span(fby_pool *pool, uint32_t class_index)
         return 0;
     char *memory = fby_unit_address(unit);
     uint32_t bytes = FBY_SPAN;
-    if (pool->guarded && fby_os_guard(memory + FBY_SPAN - FBY_PAGE, FBY_PAGE))
-        bytes -= FBY_PAGE;
-    if (pool->node != UINT32_MAX)
-        fby_os_bind(memory, FBY_SPAN, pool->node);
     fby_span *span = fby_span_at(unit);
+    if (pool->node != UINT32_MAX)
+        settle_on_node(span, memory, pool->node);
+    if (pool->guarded && guard(span, memory))
+        bytes -= FBY_PAGE;
     span->small.pool = pool;
     span->small.capacity = (uint16_t)(bytes / fby_class_sizes[class_index]);
     span->small.carved = 0;
@@ -96,8 +116,15 @@ static void release_span(fby_pool *pool, uint32_t class_index, uint32_t unit)
     unlist_span(&pool->of[class_index], unit);
     fby_map_of(fby_the_region.base)[unit] = 0;
     span->kind = FBY_UNIT_NONE;
-    if (pool->guarded)
-        fby_os_commit((char *)fby_unit_address(unit) + FBY_SPAN - FBY_PAGE, FBY_PAGE);
+    if (span->guarded) {
+        char *memory = fby_unit_address(unit);
+        if (!fby_os_commit(memory + FBY_SPAN - FBY_PAGE, FBY_PAGE)) {
+            fby_os_purge(memory, FBY_SPAN); /* of no use to anyone else */
+            return;
+        }
+        span->guarded = false;
+        fby_region_unsplit();
+    }
     fby_region_give(unit, 1, span->small.carved == 0 && span->fresh);
 }
 

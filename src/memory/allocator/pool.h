@@ -33,7 +33,7 @@ typedef struct fby_pool {
     fby_pool_class of[FBY_CLASSES];
     uint32_t node; /* memory node that its spans prefer; UINT32_MAX: no preference */
     bool shared;   /* its blocks have their class in the map: any thread's cache takes them */
-    bool guarded;  /* the last page of each span is inaccessible */
+    bool guarded;  /* the last page of a span is inaccessible while mappings last */
 } fby_pool;
 
 /* `pool` is all zeros. */

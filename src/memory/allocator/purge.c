@@ -71,7 +71,8 @@ static bool tick_locked(uint32_t now_ms, uint32_t decay_ms, size_t limit_bytes)
     if (!more)
         fby_depot_trim();
     for (fby_cache *cache = fby_cache_first(); cache != NULL; cache = cache->all_next)
-        more |= fby_arena_purge(&cache->arena, now_ms, decay_ms, limit_bytes);
+        more |=
+            fby_arena_purge(&cache->arena, fby_cache_is_used(cache), now_ms, decay_ms, limit_bytes);
     more |= fby_region_purge(now_ms, decay_ms, limit_bytes);
     return more;
 }
@@ -110,11 +111,8 @@ static uint64_t unseen_bytes(void)
 {
     uint64_t bytes = 0, out[FBY_CLASSES] = {0};
     uint32_t caches = 0;
-    for (fby_cache *cache = fby_cache_first(); cache != NULL; cache = cache->all_next) {
-        fby_lock_take(&cache->lock);
-        caches += cache->used;
-        fby_lock_release(&cache->lock);
-    }
+    for (fby_cache *cache = fby_cache_first(); cache != NULL; cache = cache->all_next)
+        caches += fby_cache_is_used(cache);
     for (uint32_t i = 0; i < fby_shared_pool_count(); i++)
         fby_pool_count_out(fby_shared_pool(i), out);
     for (uint32_t c = 1; c < FBY_CLASSES; c++) {

@@ -13,17 +13,21 @@ enum {
     GROW_UNITS = 32,                   /* at least, at a time: 2 MiB */
     GROW_UNITS_MAX = 1024,             /* unless more is asked for */
     DESCRIBE_UNITS = 4096,             /* metadata made writable at a time: for 256 MiB */
-    UNITS_MIN = 1024,                  /* the smallest region worth having: 64 MiB */
+    UNITS_MIN = 64,                    /* the smallest region worth having: 4 MiB */
     META_BYTES = NODE_BYTES + 2 * BITS_BYTES + (int)sizeof(fby_span), /* a unit */
 };
-_Static_assert(UNITS_MIN *NODE_BYTES % FBY_PAGE == 0, "arrays stay page-aligned");
+_Static_assert(UNITS_MIN * sizeof(fby_span) % FBY_PAGE == 0 &&
+                   UNITS_MIN * BITS_BYTES % FBY_PAGE == 0 &&
+                   2 * UNITS_MIN * NODE_BYTES % FBY_PAGE == 0,
+               "arrays stay page-aligned");
 
-/* Unit 0 stands at a multiple of the largest alignment that a block can have. */
+/* Unit 0 stands at a multiple of the largest alignment that a block can have: a quarter of the
+ * region, since what is reserved to align it counts while it starts. */
 static bool reserve(uint32_t units)
 {
     fby_region *region = &fby_the_region;
-    size_t meta = (size_t)units * META_BYTES, below = meta + FBY_MAP_BELOW;
-    size_t align = fby_min_size((size_t)units * FBY_UNIT, FBY_ALIGN_MAX);
+    size_t meta = fby_align_up((size_t)units * META_BYTES, FBY_PAGE), below = meta + FBY_MAP_BELOW;
+    size_t align = fby_min_size((size_t)units * FBY_UNIT / 4, FBY_ALIGN_MAX);
     size_t total = below + (size_t)units * FBY_UNIT + align;
     char *all = fby_os_reserve(total);
     if (all == NULL)
@@ -39,10 +43,10 @@ static bool reserve(uint32_t units)
     if (end < all + total)
         fby_os_unmap(end, (size_t)(all + total - end));
     region->align_max = align;
-    region->arena_nodes = at;
-    region->free_bits = (uint64_t *)(void *)(at + (size_t)units * NODE_BYTES);
-    region->live_bits = (uint64_t *)(void *)(at + (size_t)units * (NODE_BYTES + BITS_BYTES));
-    region->spans = (fby_span *)(void *)(at + (size_t)units * (NODE_BYTES + 2 * BITS_BYTES));
+    region->free_bits = (uint64_t *)(void *)at;
+    region->live_bits = (uint64_t *)(void *)(at + (size_t)units * BITS_BYTES);
+    region->spans = (fby_span *)(void *)(at + (size_t)units * 2 * BITS_BYTES);
+    region->arena_nodes = (char *)(region->spans + units);
     region->unit_count = units;
     region->base = base;
     return true;
@@ -76,7 +80,8 @@ static bool describe(uint32_t end)
     uint32_t to = (end + DESCRIBE_UNITS - 1) / DESCRIBE_UNITS * DESCRIBE_UNITS;
     to = fby_min_u32(to, region->unit_count);
     size_t count = to - from;
-    if (!fby_os_commit(region->arena_nodes + (size_t)from * NODE_BYTES, count * NODE_BYTES) ||
+    if (!fby_os_commit(region->arena_nodes + (size_t)from * NODE_BYTES,
+                       fby_align_up(count * NODE_BYTES, FBY_PAGE)) ||
         !fby_os_commit(fby_free_bits(from), count * BITS_BYTES) ||
         !fby_os_commit(fby_live_bits(from), count * BITS_BYTES) ||
         !fby_os_commit(fby_span_at(from), count * sizeof(fby_span)) ||
@@ -86,7 +91,18 @@ static bool describe(uint32_t end)
     return true;
 }
 
-/* At least `need` more units, with what is free at the end counted by the caller's next try. */
+/* Where a block could begin that ends at the end of the grown part or behind it. */
+static uint32_t tail(uint32_t align)
+{
+    fby_region *region = &fby_the_region;
+    const fby_run *last = &fby_span_at(region->grown - 1)->run;
+    uint32_t from = region->grown;
+    if (from > 1 && last->state != FBY_RUN_USED)
+        from -= last->length;
+    return (uint32_t)fby_align_up(from, align);
+}
+
+/* At least `need` more units. */
 static bool grow(uint32_t need)
 {
     fby_region *region = &fby_the_region;
@@ -112,19 +128,49 @@ static bool grow(uint32_t need)
     return true;
 }
 
+static uint32_t take_grown(uint32_t count, uint32_t align, enum fby_run_state *state)
+{
+    fby_region *region = &fby_the_region;
+    if (count > region->unit_count || align > region->unit_count)
+        return 0;
+    uint32_t from = tail(align), end = from + count;
+    if (end > region->unit_count || (end > region->grown && !grow(end - region->grown)))
+        return 0;
+    return fby_runs_take_last(&region->runs, region->grown, from, count, state) ? from : 0;
+}
+
 uint32_t fby_region_take(uint32_t count, uint32_t align, bool *clean)
 {
     fby_region *region = &fby_the_region;
     enum fby_run_state state;
     fby_lock_take(&region->lock);
     uint32_t unit = fby_runs_take(&region->runs, count, align, &state);
-    if (unit == 0 && count <= region->unit_count && align <= region->unit_count &&
-        grow(count + align - 1))
-        unit = fby_runs_take(&region->runs, count, align, &state);
+    if (unit == 0)
+        unit = take_grown(count, align, &state);
     fby_lock_release(&region->lock);
     if (unit != 0)
         *clean = state == FBY_RUN_CLEAN;
     return unit;
+}
+
+static _Atomic uint32_t splits, splits_max;
+
+bool fby_region_may_split(void)
+{
+    uint32_t most = atomic_load_explicit(&splits_max, memory_order_relaxed);
+    if (most == 0) {
+        most = fby_os_mappings_max() / 4;
+        atomic_store_explicit(&splits_max, most, memory_order_relaxed);
+    }
+    if (atomic_fetch_add_explicit(&splits, 1, memory_order_relaxed) < most)
+        return true;
+    fby_region_unsplit();
+    return false;
+}
+
+void fby_region_unsplit(void)
+{
+    atomic_fetch_sub_explicit(&splits, 1, memory_order_relaxed);
 }
 
 bool fby_region_extend(uint32_t unit, uint32_t count, uint32_t more, bool *clean)

@@ -4,7 +4,7 @@
  * memory comes from, cut into units of 64 KiB, with everything known of a unit
  * out of band just below it.
  *
- *     | arena nodes | free bits | live bits | spans | class map | gap | unit 0, 1, 2 ... |
+ *     | free bits | live bits | spans | arena nodes | class map | gap | unit 0, 1, 2 ... |
  *                                                                 ^ base
  *
  * The class map has a byte a unit: the size class if the unit is a span of the
@@ -75,7 +75,8 @@ typedef struct fby_span {
     bool listed;                 /* in its class's order of spans with room */
     bool fresh;                  /* its memory was clean when it was taken */
     _Atomic uint16_t counted_by; /* of a block that is of no class: who allocated it; counts.h */
-    uint16_t reserved;
+    uint8_t home;                /* its memory prefers this node; 0: none, else one more */
+    bool guarded;                /* its last page is inaccessible */
 } fby_span;
 _Static_assert(sizeof(fby_span) == 64, "a span is one cache line");
 
@@ -103,6 +104,12 @@ extern fby_region fby_the_region __attribute__((visibility("hidden")));
 
 /* Reserves up to 1 TiB, less where the system refuses or `limit_bytes` says so (0: no limit). */
 bool fby_region_init(size_t limit_bytes, bool huge);
+
+/* Whether one more part of the region may differ in protection or policy from what lies beside it.
+ * Each may cost two mappings, of which the system allows a process some number
+ * (vm.max_map_count); half of that is for these. */
+bool fby_region_may_split(void);
+void fby_region_unsplit(void); /* one fewer */
 
 /* `count` units, the first a multiple of `align` units; 0 if there is no memory. `*clean` says that
  * they read as zeros. */

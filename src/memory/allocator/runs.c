@@ -291,6 +291,16 @@ bool fby_runs_take_at(fby_run_set *set, uint32_t at, uint32_t length)
     return true;
 }
 
+bool fby_runs_take_last(fby_run_set *set, uint32_t end, uint32_t from, uint32_t length,
+                        enum fby_run_state *state)
+{
+    const fby_run *last = fby_run_at(set, end - 1);
+    if (last->state == FBY_RUN_USED || from < end - last->length || from + length > end)
+        return false;
+    *state = cut(set, end - last->length, from, length);
+    return true;
+}
+
 uint32_t fby_runs_take_oldest(fby_run_set *set, uint32_t now_ms, uint32_t decay_ms,
                               uint32_t *length)
 {

@@ -75,6 +75,10 @@ uint32_t fby_runs_take(fby_run_set *set, uint32_t length, uint32_t align,
  * long enough: growth in place. */
 bool fby_runs_take_at(fby_run_set *set, uint32_t at, uint32_t length);
 
+/* Takes [from, from + length) out of the free run that ends before `end`, if it is free. */
+bool fby_runs_take_last(fby_run_set *set, uint32_t end, uint32_t from, uint32_t length,
+                        enum fby_run_state *state);
+
 /* Takes the whole of the oldest dirty run if it is older than `decay_ms`; 0 if there is none. */
 uint32_t fby_runs_take_oldest(fby_run_set *set, uint32_t now_ms, uint32_t decay_ms,
                               uint32_t *length);

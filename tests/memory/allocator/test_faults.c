@@ -124,11 +124,44 @@ static void when_all_mappings_fail_for_a_while_the_rest_goes_on(void **state)
     fail_each(100000);
 }
 
+static void spoil_a_guard(void)
+{
+    fby_heap *heap;
+    setenv("FBY_MALLOC_SECURE", "1", 1);
+    if (fby_heap_create(&heap) != FBY_OK || fby_heap_malloc(heap, 1000) == NULL)
+        _exit(1);
+    fail_at = calls;
+    fail_count = 1;
+    fby_heap_destroy(heap); /* the guard stays */
+    fail_at = -1;
+    if (fby_scope_begin() != FBY_OK)
+        _exit(1);
+    for (int i = 0; i < 200; i++)
+        memset(fby_malloc(1000), i, 1000);
+    _exit(fby_scope_end() == FBY_OK ? 0 : 1);
+}
+
+static void memory_whose_guard_cannot_be_taken_away_is_not_used_again(void **state)
+{
+    (void)state;
+    if (FBY_ASAN)
+        skip();
+    int status;
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0)
+        spoil_a_guard();
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whichever_mapping_fails_the_rest_goes_on),
         cmocka_unit_test(when_all_mappings_fail_for_a_while_the_rest_goes_on),
+        cmocka_unit_test(memory_whose_guard_cannot_be_taken_away_is_not_used_again),
     };
     return cmocka_run_group_tests_name("allocator faults", tests, NULL, NULL);
 }

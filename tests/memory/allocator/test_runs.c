@@ -88,6 +88,23 @@ static void grows_only_into_what_is_free_behind(void **state)
     assert_int_equal(set.free_pieces, 0);
 }
 
+static void takes_from_the_last_run_only_what_it_has(void **state)
+{
+    (void)state;
+    fby_run_set set = started();
+    enum fby_run_state what;
+    free_both(&set, 20, 10, FBY_RUN_DIRTY);
+    assert_false(fby_runs_take_last(&set, 30, 19, 5, &what));
+    assert_false(fby_runs_take_last(&set, 30, 26, 5, &what));
+    assert_false(fby_runs_take_last(&set, 20, 16, 4, &what));
+    assert_true(fby_runs_take_last(&set, 30, 24, 4, &what));
+    assert_int_equal(what, FBY_RUN_DIRTY);
+    assert_int_equal(set.free_pieces, 6);
+    assert_true(fby_runs_take_last(&set, 30, 28, 2, &what));
+    assert_true(fby_runs_take_last(&set, 24, 20, 4, &what));
+    assert_int_equal(set.dirty, 0);
+}
+
 static void the_oldest_dirty_run_is_the_first_to_be_purged(void **state)
 {
     (void)state;
@@ -199,6 +216,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(takes_the_shortest_run_that_fits_and_the_lowest_of_those),
         cmocka_unit_test(grows_only_into_what_is_free_behind),
+        cmocka_unit_test(takes_from_the_last_run_only_what_it_has),
         cmocka_unit_test(the_oldest_dirty_run_is_the_first_to_be_purged),
         cmocka_unit_test(a_merged_run_is_as_old_as_its_longest_part),
         cmocka_unit_test(what_is_freed_while_the_purge_runs_is_not_old),
