@@ -142,6 +142,34 @@ static fby_slot *spill(fby_cache *cache, uint32_t c, fby_slot *top)
 
 /* ---- the slow paths of the owner ---- */
 
+enum {
+    LENT_MIN = 256,   /* bytes: for smaller blocks it saves too little */
+    LENT_LEAVES = 8,  /* blocks that the larger class keeps */
+    LENT_DOUBLES = 2, /* a block of up to four times the size */
+};
+
+/* A free block of a class twice or four times as large, where its stack holds some and this class
+ * would have to grow: the peaks of the classes do not fall together, and the sum of them is what a
+ * thread's memory comes to. It is that class's when it is freed. NULL: there is none. */
+static void *lend(fby_cache *cache, uint32_t c)
+{
+    size_t size = fby_class_sizes[c];
+    if (size < LENT_MIN)
+        return NULL;
+    for (int i = 0; i < LENT_DOUBLES && (size *= 2) <= FBY_SMALL_MAX; i++) {
+        uint32_t larger = fby_class_of(size);
+        fby_slot *top = top_of(cache, larger) - 1;
+        if (top - cache->base[larger] < LENT_LEAVES)
+            continue;
+        void *block = get(top);
+        if (block == NULL || !fby_pool_would_grow(cache->pool, c))
+            return NULL;
+        set_top(cache->open, larger, top);
+        return block;
+    }
+    return NULL;
+}
+
 static void *refill_open(fby_cache *cache, uint32_t c)
 {
     give_slots(cache, c);
@@ -152,8 +180,14 @@ static void *refill_open(fby_cache *cache, uint32_t c)
             return back;
     }
     fby_slot *top = compact(cache, c, failed);
-    if (top == cache->base[c])
+    if (top == cache->base[c]) {
+        void *lent = lend(cache, c);
+        if (lent != NULL) {
+            set_top(cache->open, c, top);
+            return lent;
+        }
         top = fill(cache, c);
+    }
     if (top == cache->base[c]) {
         set_top(cache->open, c, top);
         return NULL;

@@ -9,7 +9,7 @@
 #include "memory/allocator/os.h"
 
 enum {
-    CARVE_BYTES = 8 << 10, /* at a time, at most, unless one block is larger */
+    CARVE_BYTES = 4 << 10, /* at a time, at most, unless one block is larger */
     POPULATE_MAX = 2048,   /* bytes: blocks up to here are surely touched page by page */
 };
 
@@ -204,6 +204,17 @@ uint32_t fby_pool_take(fby_pool *pool, uint32_t class_index, void **blocks, uint
     fby_lock_release(&class->lock);
     reverse(blocks, taken);
     return taken;
+}
+
+bool fby_pool_would_grow(fby_pool *pool, uint32_t class_index)
+{
+    fby_pool_class *class = &pool->of[class_index];
+    if (atomic_load_explicit(&class->depot.count, memory_order_relaxed) != 0)
+        return false;
+    fby_lock_take(&class->lock);
+    bool grows = class->with_room == 0 || fby_span_at(class->with_room)->small.free_blocks == 0;
+    fby_lock_release(&class->lock);
+    return grows;
 }
 
 /* ---- taking back ---- */

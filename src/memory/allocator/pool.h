@@ -43,6 +43,9 @@ void fby_pool_init(fby_pool *pool, uint32_t node, bool shared, bool guarded);
  * want of memory. */
 uint32_t fby_pool_take(fby_pool *pool, uint32_t class_index, void **blocks, uint32_t count);
 
+/* Whether the next block of the class would be one that was never handed out. */
+bool fby_pool_would_grow(fby_pool *pool, uint32_t class_index);
+
 /* Takes `count` blocks of a class back, each to the pool of its own span. Aborts on a block that is
  * free already or no block. */
 void fby_pool_give(uint32_t class_index, void *const *blocks, uint32_t count);

@@ -218,6 +218,33 @@ static void blocks_never_overlap_in_a_random_schedule(void **state)
     }
 }
 
+static void a_class_that_would_grow_takes_a_block_of_a_larger_one(void **state)
+{
+    (void)state;
+    if (FBY_ASAN)
+        skip();
+    enum { BLOCKS = 20 };
+    void *large[BLOCKS], *small[BLOCKS];
+    fby_allocator_purge();
+    for (int i = 0; i < BLOCKS; i++)
+        large[i] = fby_malloc(10240);
+    for (int i = 0; i < BLOCKS; i++)
+        fby_free(large[i]);
+    size_t lent = 0;
+    for (int i = 0; i < BLOCKS; i++) {
+        small[i] = fby_aligned_alloc(1024, 5000);
+        assert_int_equal((uintptr_t)small[i] % 1024, 0);
+        lent += fby_usable_size(small[i]) == 10240;
+        memset(small[i], i, 5000);
+    }
+    assert_true(lent > 0);
+    assert_true(lent < BLOCKS); /* some stay for those who ask for that size */
+    for (int i = 0; i < BLOCKS; i++) {
+        assert_int_equal(((unsigned char *)small[i])[4999], i);
+        fby_free(small[i]);
+    }
+}
+
 /* ---- scopes ---- */
 
 static void what_is_allocated_in_a_scope_goes_with_it(void **state)
@@ -408,6 +435,7 @@ int main(void)
         cmocka_unit_test(free_keeps_errno),
         cmocka_unit_test(a_batch_is_so_many_blocks),
         cmocka_unit_test(blocks_never_overlap_in_a_random_schedule),
+        cmocka_unit_test(a_class_that_would_grow_takes_a_block_of_a_larger_one),
         cmocka_unit_test(what_is_allocated_in_a_scope_goes_with_it),
         cmocka_unit_test(a_heap_takes_all_its_blocks_with_it),
         cmocka_unit_test(memory_goes_back_when_all_is_freed),
