@@ -24,6 +24,7 @@ static const uint64_t TRIAL_MOST_NS = 1000000000;
 static const double GAIN_LEAST = 1.05, SLOW = 1.25, FEWER_WORTH = 1.05, MORE_WORTH = 1.02;
 static const double NEAR = 0.6, HELPED = 0.95;
 static const double WEIGHT = 1.0 / 16, WEIGHT_AGAIN = 1.0 / 4; /* of a new sample */
+static const double DOUBT_MOST = 0.5, FORGET = 1.0 / 256;
 
 static void blend(double *mean, double x, double weight)
 {
@@ -44,7 +45,7 @@ void fby_controller_init(fby_controller *c, const fby_control_limits *limits,
     *c = (fby_controller){
         .costs = *costs,
         .limits = *limits,
-        .decision = {limits->workers, tokens_of_goal(limits), true},
+        .decision = {limits->workers, tokens_of_goal(limits), true, 0},
         .alone_slowness = 1.0,
         .team_slowness = 1.0,
         .lone_slowness = 1.0,
@@ -200,13 +201,17 @@ void fby_controller_batch(fby_controller *c, const fby_batch_seen *seen, uint64_
     const uint32_t team = seen->unmet ? 2 : seen->team; /* what the least of teams had promised */
     if (team > 1) {
         double promised = fby_costs_gain(&c->costs, team, seen->tokens);
-        blend(&c->team_slowness, (double)seen->ns * promised / alone,
-              left_off_lately(c) ? WEIGHT_AGAIN : WEIGHT);
+        double slowness = (double)seen->ns * promised / alone;
+        blend(&c->team_slowness, slowness, left_off_lately(c) ? WEIGHT_AGAIN : WEIGHT);
+        /* One that was held up for long says nothing of the next. */
+        double lacks = 1 - c->alone_slowness / fmax(slowness, 1e-3);
+        blend(&c->decision.doubt, fmin(fmax(lacks, 0), DOUBT_MOST), WEIGHT);
         if (c->decision.split)
             judge_teams(c, promised, now_ns);
     } else {
         double pace = fby_costs_pace(&c->costs, seen->at_work);
         blend(&c->alone_slowness, (double)seen->ns * pace / alone, WEIGHT);
+        blend(&c->decision.doubt, 0, FORGET);
         if (seen->at_work == 1)
             blend(&c->lone_slowness, (double)seen->ns / alone, WEIGHT);
         if (is_crowd(c, seen->at_work))

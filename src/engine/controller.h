@@ -8,6 +8,9 @@
  * Splitting    Where teams gain less than 5 % over one worker, seen over 8 of
  *              their batches (a neighbour has a member's processor), they are
  *              left off, and tried again after 100 ms, then 200, … 800 ms.
+ *              How much less than the costs promise they gain otherwise (cores
+ *              that are far apart now) is what plans are told; forgotten within
+ *              some hundred batches that are computed alone, and seen anew.
  * Workers      Where all are at work and each takes more than a quarter longer
  *              than a lone one has been seen to, against the costs, some fewer are
  *              tried for 8 batches and kept
@@ -51,6 +54,7 @@ typedef struct fby_decision {
     uint32_t workers; /* 1 … limits.workers */
     uint32_t tokens;  /* of a batch */
     bool split;       /* teams may be formed */
+    double doubt;     /* of what costs promise of teams: 0 … 1 is not to be had */
 } fby_decision;
 
 /* A batch that has been computed. */

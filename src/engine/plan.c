@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/plan.h"
 
+#include <math.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -94,11 +95,12 @@ static void cut(const fby_plan_input *input, const fby_costs *costs, way w, fby_
 }
 
 /* A batch's time with `team` members, of whom all but the leader are to be woken. */
-static double team_ns(const fby_costs *costs, uint32_t tokens, uint64_t pairs, uint32_t team)
+static double team_ns(const fby_costs *costs, uint32_t tokens, uint64_t pairs, uint32_t team,
+                      double doubt)
 {
     /* The gain was measured with all members at work: their pace is in it. */
-    return fby_costs_batch(costs, tokens, pairs) / fby_costs_gain(costs, team, tokens) +
-           costs->wake_ns;
+    double gain = fmax(fby_costs_gain(costs, team, tokens) * (1 - doubt), 1);
+    return fby_costs_batch(costs, tokens, pairs) / gain + costs->wake_ns;
 }
 
 /* The next team to try: 1, 2, 4 … and `last`. */
@@ -112,7 +114,7 @@ uint32_t fby_plan_team(const fby_costs *costs, uint32_t tokens, uint64_t pairs, 
     uint32_t best = 1;
     double best_ns = fby_costs_batch(costs, tokens, pairs);
     for (uint32_t team = 2; team <= workers; team = larger_team(team, workers)) {
-        double ns = team_ns(costs, tokens, pairs, team);
+        double ns = team_ns(costs, tokens, pairs, team, 0); /* there is nothing better to do */
         if (ns < best_ns * WORTH) {
             best = team;
             best_ns = ns;
@@ -140,7 +142,7 @@ static double expected_ns(const fby_plan_input *input, const fby_costs *costs, w
         for (uint32_t group = 1; group < groups; group++)
             if (free_at[group] < free_at[first])
                 first = group;
-        free_at[first] += w.team > 1 ? team_ns(costs, tokens, pairs, w.team)
+        free_at[first] += w.team > 1 ? team_ns(costs, tokens, pairs, w.team, input->doubt)
                                      : fby_costs_batch(costs, tokens, pairs) / pace;
         last = free_at[first] > last ? free_at[first] : last;
     }

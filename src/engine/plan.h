@@ -31,6 +31,7 @@ typedef struct fby_plan_input {
     uint32_t texts_max;     /* texts of a batch */
     fby_strategy strategy;
     fby_parallelism parallelism;
+    double doubt; /* of the gain of teams by costs, so much is not to be had: 0 … 1 */
 } fby_plan_input;
 
 typedef struct fby_plan {

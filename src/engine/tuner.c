@@ -130,6 +130,7 @@ void fby_tuner_plan(fby_tuner *tuner, const fby_request *request, size_t first, 
         .parallelism = options->parallelism == FBY_PARALLELISM_AUTO && tuned && !decision.split
                            ? FBY_PARALLELISM_COARSE
                            : options->parallelism,
+        .doubt = tuned ? decision.doubt : 0,
     };
     fby_plan_make(&input, &tuner->controller.costs, plan);
 }

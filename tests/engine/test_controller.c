@@ -98,6 +98,29 @@ static void teams_are_left_off_where_they_gain_nothing_and_tried_again(void **st
     assert_true(c.decision.split);
 }
 
+static void what_teams_lack_is_known_and_forgotten(void **state)
+{
+    (void)state;
+    fby_controller c = made(2, FBY_GOAL_THROUGHPUT, 0);
+    for (int i = 0; i < 100; i++)
+        feed(&c, 2, 2, 1.0 / 0.85);
+    assert_true(c.decision.split);
+    assert_true(c.decision.doubt > 0.14 && c.decision.doubt < 0.16);
+    for (int i = 0; i < 50; i++) /* it stays a while, */
+        feed(&c, 1, 2, 1.0);
+    assert_true(c.decision.doubt > 0.1);
+    for (int i = 0; i < 1000; i++) /* is forgotten, */
+        feed(&c, 1, 2, 1.0);
+    assert_true(c.decision.doubt < 0.01);
+    for (int i = 0; i < 200; i++) /* and the machine's slowness is not the teams' */
+        feed(&c, i % 2 ? 2 : 1, 2, 1.3);
+    for (int i = 0; i < 100; i++)
+        feed(&c, 2, 2, 1.3);
+    assert_true(c.decision.doubt < 0.01);
+    feed(&c, 2, 2, 100); /* one that was held up */
+    assert_true(c.decision.doubt < 0.05);
+}
+
 /* Two processors, one of them taken: what both workers do together is less than one does. */
 static double thrashing(uint32_t workers)
 {
@@ -281,6 +304,7 @@ int main(void)
         cmocka_unit_test(a_crowd_on_a_machine_that_is_slower_is_let_be),
         cmocka_unit_test(trials_that_fail_become_rare),
         cmocka_unit_test(teams_are_left_off_where_they_gain_nothing_and_tried_again),
+        cmocka_unit_test(what_teams_lack_is_known_and_forgotten),
         cmocka_unit_test(workers_are_left_off_where_fewer_do_more_and_taken_back),
         cmocka_unit_test(a_trial_whose_load_is_gone_ends),
         cmocka_unit_test(a_finding_of_a_crowd_that_is_gone_is_forgotten),

@@ -51,6 +51,26 @@ static void a_single_text_is_split_where_that_pays(void **state)
     assert_int_equal(plan.workers, 1);
 }
 
+/* Apart they take a tenth longer than a team that does as costs promise. */
+static void texts_are_computed_apart_where_teams_are_in_doubt(void **state)
+{
+    (void)state;
+    static const uint32_t tokens[] = {12, 4, 30, 8};
+    const fby_costs costs = guessed();
+    fby_plan_input input = {
+        .tokens = tokens, .texts = 4, .workers = 2, .budget = BUDGET, .texts_max = 8};
+    fby_plan plan;
+    fby_plan_make(&input, &costs, &plan);
+    assert_int_equal(plan.team, 2);
+    input.doubt = 0.2;
+    fby_plan_make(&input, &costs, &plan);
+    assert_int_equal(plan.team, 1);
+    assert_int_equal(plan.workers, 2);
+    input.texts = 1; /* nothing else can be done with two */
+    fby_plan_make(&input, &costs, &plan);
+    assert_int_equal(plan.team, 2);
+}
+
 static void equal_texts_are_dealt_out_evenly(void **state)
 {
     (void)state;
@@ -258,6 +278,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_single_text_is_split_where_that_pays),
+        cmocka_unit_test(texts_are_computed_apart_where_teams_are_in_doubt),
         cmocka_unit_test(equal_texts_are_dealt_out_evenly),
         cmocka_unit_test(long_texts_come_first_and_the_short_fill_what_is_left),
         cmocka_unit_test(work_that_cannot_be_dealt_out_is_split),
