@@ -36,6 +36,7 @@ typedef struct fby_context {
     uint32_t texts_max;  /* texts a batch */
     uint32_t texts_used; /* texts in the batch being filled */
     uint32_t dim;
+    uint32_t node; /* the system's number of where it lies; the engine's to set */
 
     uint32_t *ids;    /* (budget + max_tokens): the batch, then a text that did not fit */
     uint32_t *starts; /* (texts_max + 1) */

@@ -159,10 +159,29 @@ static fby_status create_pool(uint32_t count, size_t bytes, fby_heap_pool **pool
     return status == FBY_OK ? FBY_OK : fby_error_prefix(status, "memory of %u contexts", count);
 }
 
-static fby_status create_contexts(fby_engine *engine, const fby_encoder *encoder,
-                                  const fby_kernels *kernels, uint32_t threads, uint32_t budget)
+/* With weights that are near, in memory of the node of one worker. */
+static void init_context(fby_engine *engine, fby_context *context, const fby_encoder *encoder,
+                         const fby_kernels *kernels, const fby_engine_options *options,
+                         void *memory)
 {
-    const size_t bytes = fby_context_size(encoder, budget);
+    const fby_placement *placement = options->placement;
+    if (placement == NULL || placement->workers == 0) {
+        fby_context_init(context, encoder, kernels, options->budget, memory);
+        return;
+    }
+    const uint32_t node = placement->node[engine->context_count % placement->workers];
+    fby_local_context(options->topology, node, memory, fby_context_size(encoder, options->budget));
+    fby_context_init(context, fby_local_encoder(options->local, encoder, node), kernels,
+                     options->budget, memory);
+    context->node = options->topology->node_number[node];
+    engine->placed = true;
+}
+
+static fby_status create_contexts(fby_engine *engine, const fby_encoder *encoder,
+                                  const fby_kernels *kernels, const fby_engine_options *options)
+{
+    const uint32_t threads = options->threads;
+    const size_t bytes = fby_context_size(encoder, options->budget);
     engine->contexts = aligned_alloc(FBY_CACHELINE, threads * sizeof *engine->contexts);
     if (engine->contexts == NULL)
         return fby_error(FBY_ENOMEM, "no memory for %u contexts", threads);
@@ -177,7 +196,7 @@ static fby_status create_contexts(fby_engine *engine, const fby_encoder *encoder
             fby_heap_acquire(engine->pool, bytes, FBY_HEAP_ALIGN_MAX, "context", &block, &place);
         if (status != FBY_OK)
             return status;
-        fby_context_init(context, encoder, kernels, budget, place.address);
+        init_context(engine, context, encoder, kernels, options, place.address);
         context->block = block;
         context->next = engine->free_contexts;
         engine->free_contexts = context;
@@ -269,8 +288,7 @@ fby_status fby_engine_create(const fby_encoder *encoder, const fby_kernels *kern
     tuner.texts_max = options->budget / 2;
     fby_tuner_init(&engine->tuner, &tuner, &options->costs);
 
-    fby_status status =
-        create_contexts(engine, encoder, kernels, options->threads, options->budget);
+    fby_status status = create_contexts(engine, encoder, kernels, options);
     if (status == FBY_OK)
         status = create_jobs(engine, options->max_jobs);
     if (status == FBY_OK)

@@ -16,6 +16,7 @@
 
 #include "engine/context.h"
 #include "engine/job.h"
+#include "engine/local.h"
 #include "engine/topology.h"
 
 typedef struct fby_engine_options {
@@ -25,6 +26,7 @@ typedef struct fby_engine_options {
     uint32_t stall_ms; /* without progress until a batch is given up; UINT32_MAX: never */
     const fby_placement *placement; /* workers stay on the nodes it says; NULL: anywhere */
     const fby_topology *topology;   /* with a placement */
+    const fby_local *local;         /* the same; outlives the engine */
     fby_tuner_options tuner;        /* but for texts_max */
     fby_costs costs;
 } fby_engine_options;

@@ -18,6 +18,7 @@ struct fby_engine {
     fby_heap_pool *pool; /* the contexts' memory */
     fby_context *contexts, *free_contexts;
     uint32_t context_count;
+    bool placed;         /* contexts lie on the nodes that they name */
     uint32_t abandoned;  /* contexts with a batch that was given up, until all have left it */
     fby_gathering *open; /* teams that want members */
 

@@ -94,6 +94,8 @@ static bool take(const library *l, topology_handle t, fby_topology *topology)
     if (count == 0 || count > FBY_CPUS_MAX || nodes > FBY_NODES_MAX)
         return false;
     *topology = (fby_topology){.count = count, .nodes = nodes > 0 ? nodes : 1};
+    for (unsigned i = 0; i < nodes; i++)
+        topology->node_number[i] = (uint16_t)l->at(t, l->type_depth(t, TYPE_NUMANODE), i)->os_index;
     for (unsigned i = 0; i < count; i++) { /* in logical order: by node, core, number */
         unsigned cpu = l->at(t, pu, i)->os_index;
         if (cpu >= FBY_CPUS_MAX)

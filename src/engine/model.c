@@ -48,7 +48,10 @@ static fby_status open_with(fby_model *model, const char *dir, const fby_model_o
     fby_topology topology;
     fby_placement placement;
     fby_topology_read(&topology);
-    fby_placement_make(&topology, options->threads, model->info.weight_bytes, 0, &placement);
+    fby_placement_make(&topology, options->threads, model->info.weight_bytes,
+                       fby_topology_node_free(&topology), &placement);
+    if (placement.pinned)
+        fby_local_make(model->encoder, &topology, &placement, &model->local);
     model->threads = options->threads != 0   ? fby_min_u32(options->threads, processors)
                      : placement.workers > 0 ? placement.workers /* one a core */
                                              : processors;
@@ -61,6 +64,7 @@ static fby_status open_with(fby_model *model, const char *dir, const fby_model_o
         .max_jobs = max_jobs,
         .placement = placement.pinned ? &placement : NULL,
         .topology = &topology,
+        .local = &model->local,
         .stall_ms = options->stall_ms != 0 ? options->stall_ms : STALL_MS_DEFAULT,
         .tuner =
             {
@@ -111,6 +115,7 @@ void fby_model_close(fby_model *model)
     if (model == NULL)
         return;
     fby_engine_destroy(model->engine);
+    fby_local_clear(&model->local);
     fby_encoder_close(model->encoder);
     free(model->cache_dir);
     free(model);

@@ -4,10 +4,12 @@
 #define FBY_ENGINE_MODEL_H
 
 #include "engine/engine.h"
+#include "engine/local.h"
 #include "model/encoder.h"
 
 struct fby_model {
     fby_encoder *encoder;
+    fby_local local;
     fby_engine *engine;
     fby_encoder_info info;
     fby_isa isa;

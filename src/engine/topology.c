@@ -81,7 +81,23 @@ static uint16_t core_of(const char *dir, uint32_t cpu)
 }
 
 /* Node numbers may have gaps; ours have none. */
-static uint32_t read_nodes(const char *dir, uint16_t node_of[FBY_CPUS_MAX])
+static uint64_t read_free(const char *dir, uint32_t node)
+{
+    char path[4096], line[128];
+    unsigned long long kilobytes = 0;
+    snprintf(path, sizeof path, "%s/node/node%u/meminfo", dir, node);
+    FILE *file = fopen(path, "re");
+    while (file != NULL && kilobytes == 0 && fgets(line, sizeof line, file) != NULL) {
+        const char *at = strstr(line, "MemFree:");
+        if (at != NULL)
+            kilobytes = strtoull(at + strlen("MemFree:"), NULL, 10);
+    }
+    if (file != NULL)
+        fclose(file);
+    return kilobytes < UINT64_MAX / 1024 ? kilobytes * 1024 : 0;
+}
+
+static uint32_t read_nodes(const char *dir, uint16_t node_of[FBY_CPUS_MAX], fby_topology *topology)
 {
     set online, cpus;
     uint32_t nodes = 0;
@@ -99,7 +115,10 @@ static uint32_t read_nodes(const char *dir, uint16_t node_of[FBY_CPUS_MAX])
                 node_of[cpu] = (uint16_t)nodes;
                 any = true;
             }
-        nodes += any;
+        if (any) {
+            topology->node_number[nodes] = (uint16_t)node;
+            topology->node_free[nodes++] = read_free(dir, node);
+        }
     }
     return nodes > 0 ? nodes : 1;
 }
@@ -114,13 +133,24 @@ fby_status fby_topology_read_at(const char *dir, const char *allowed, fby_topolo
     may = online;
     if (allowed != NULL && !parse_list(allowed, &may))
         return fby_error(FBY_EFORMAT, "%s: not a list of processors", allowed);
-    topology->nodes = read_nodes(dir, node_of);
+    topology->nodes = read_nodes(dir, node_of, topology);
     for (uint32_t cpu = 0; cpu < FBY_CPUS_MAX; cpu++)
         if (online.has[cpu])
             topology->cpus[topology->count++] =
                 (fby_cpu_place){(uint16_t)cpu, core_of(dir, cpu), node_of[cpu], may.has[cpu]};
     qsort(topology->cpus, topology->count, sizeof *topology->cpus, by_place);
     return FBY_OK;
+}
+
+uint64_t fby_topology_node_free(const fby_topology *topology)
+{
+    uint64_t least = UINT64_MAX;
+    for (uint32_t i = 0; i < topology->count; i++) {
+        const fby_cpu_place *cpu = &topology->cpus[i];
+        if (cpu->allowed && topology->node_free[cpu->node] < least)
+            least = topology->node_free[cpu->node];
+    }
+    return least != UINT64_MAX ? least : 0;
 }
 
 static void guess(fby_topology *topology)
@@ -191,6 +221,8 @@ fby_status fby_topology_parse(const char *text, fby_topology *topology)
         at = end + strspn(end, " ");
     }
     *topology = (fby_topology){.nodes = l.nodes};
+    for (uint32_t node = 0; node < l.nodes; node++)
+        topology->node_number[node] = (uint16_t)node;
     for (uint32_t node = 0, core = 0; node < l.nodes; node++)
         for (uint32_t i = 0; i < l.cores_a_node; i++, core++)
             for (uint32_t thread = 0; thread < l.threads_a_core; thread++) {

@@ -25,7 +25,9 @@ typedef struct fby_cpu_place {
 typedef struct fby_topology {
     fby_cpu_place cpus[FBY_CPUS_MAX]; /* by node, core, number */
     uint32_t count, nodes;
-    uint32_t quota; /* processors that the cgroup pays for; 0: no limit */
+    uint16_t node_number[FBY_NODES_MAX]; /* the system's, by ours */
+    uint64_t node_free[FBY_NODES_MAX];   /* bytes; 0: not known */
+    uint32_t quota;                      /* processors that the cgroup pays for; 0: no limit */
 } fby_topology;
 
 /* What /sys says, else hwloc, where it is; one node and a core a processor where none does. */
@@ -63,8 +65,11 @@ typedef struct fby_placement {
  * At most `wanted` workers (0: as many as pay), never two on one core, never more than the quota,
  * on nodes in proportion to the cores that are allowed there. `weight_bytes` a copy and
  * `node_free_bytes` of every node decide about copies: replicated where they take at most an eighth
- * of what is free.
+ * of what is free. engine/local.h does what is planned.
  */
+/* Of the nodes that have an allowed processor, the least that is free on one; 0: not known. */
+uint64_t fby_topology_node_free(const fby_topology *topology);
+
 void fby_placement_make(const fby_topology *topology, uint32_t wanted, uint64_t weight_bytes,
                         uint64_t node_free_bytes, fby_placement *placement);
 

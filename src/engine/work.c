@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How workers find work, and a job's way through a context. */
+#include <sched.h>
+
 #include "base/assert.h"
 #include "base/bits.h"
 #include "base/clock.h"
@@ -59,11 +61,22 @@ uint32_t fby_engine_room(const fby_engine *engine)
     return most > used ? fby_min_u32(most - used, idle) : 0;
 }
 
+/* Where there are several nodes, one of the thread's own if there is any. */
+static fby_context **nearest(fby_engine *engine)
+{
+    unsigned node;
+    if (engine->placed && getcpu(NULL, &node) == 0)
+        for (fby_context **link = &engine->free_contexts; *link != NULL; link = &(*link)->next)
+            if ((*link)->node == node)
+                return link;
+    return &engine->free_contexts;
+}
+
 fby_context *fby_engine_take_context(fby_engine *engine)
 {
-    fby_context *context = engine->free_contexts;
+    fby_context **link = nearest(engine), *context = *link;
     if (context != NULL) {
-        engine->free_contexts = context->next;
+        *link = context->next;
         atomic_fetch_sub_explicit(&engine->tuner.idle, 1, memory_order_relaxed);
     }
     return context;

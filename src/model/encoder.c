@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "model/encoder.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/bits.h"
 #include "base/platform.h"
@@ -19,6 +21,8 @@ struct fby_encoder {
     fby_image image;
     fby_weights weights;
     fby_bert bert;
+    void *copied; /* the weights of a copy; all but this and how they are bound is another's */
+    size_t copied_bytes;
 };
 
 /* The tokenizer lies beside the Transformer's weights. */
@@ -106,11 +110,49 @@ fby_status fby_encoder_open(const char *dir, fby_isa isa, fby_precision precisio
     return FBY_OK;
 }
 
+fby_status fby_encoder_copy(const fby_encoder *encoder, const fby_encoder_place *place,
+                            fby_encoder **out)
+{
+    fby_encoder *copy = malloc(sizeof *copy);
+    if (copy == NULL)
+        return fby_error(FBY_ENOMEM, "no memory for an encoder");
+    *copy = *encoder;
+    copy->weights = (fby_weights){0};
+    copy->copied_bytes = fby_weights_bytes(&encoder->config, &encoder->kernels);
+    copy->copied =
+        mmap(NULL, copy->copied_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (copy->copied == MAP_FAILED) {
+        fby_status status = fby_error_errno(FBY_ENOMEM, errno, "a copy of the weights, %zu bytes",
+                                            copy->copied_bytes);
+        free(copy);
+        return status;
+    }
+    (void)madvise(copy->copied, copy->copied_bytes, MADV_HUGEPAGE); /* an advice */
+    if (place->place != NULL)
+        place->place(copy->copied, copy->copied_bytes, place->context);
+    memcpy(copy->copied, encoder->image.bytes, copy->copied_bytes);
+    (void)mprotect(copy->copied, copy->copied_bytes, PROT_READ);
+    fby_status status =
+        fby_weights_bind(&copy->config, &copy->kernels, copy->copied, &copy->weights);
+    if (status != FBY_OK) {
+        fby_encoder_close(copy);
+        return status;
+    }
+    copy->bert = (fby_bert){&copy->config, &copy->kernels, &copy->weights};
+    *out = copy;
+    return FBY_OK;
+}
+
 void fby_encoder_close(fby_encoder *encoder)
 {
     if (encoder == NULL)
         return;
     fby_weights_unbind(&encoder->weights);
+    if (encoder->copied != NULL) {
+        munmap(encoder->copied, encoder->copied_bytes);
+        free(encoder);
+        return;
+    }
     fby_image_close(&encoder->image);
     fby_tokenizer_close(encoder->tokenizer);
     fby_config_clear(&encoder->config);

@@ -29,6 +29,17 @@ fby_status fby_encoder_open(const char *dir, fby_isa isa, fby_precision precisio
                             const char *cache_dir, fby_encoder **encoder);
 void fby_encoder_close(fby_encoder *encoder);
 
+/* Where the pages of a copy go: called before any is touched. NULL `place`: anywhere. */
+typedef struct fby_encoder_place {
+    void (*place)(void *memory, size_t bytes, void *context);
+    void *context;
+} fby_encoder_place;
+
+/* The same model with its weights in memory of their own; everything else is `encoder`'s, which
+ * outlives it. FBY_ENOMEM. */
+fby_status fby_encoder_copy(const fby_encoder *encoder, const fby_encoder_place *place,
+                            fby_encoder **copy);
+
 typedef struct fby_encoder_info {
     const char *architecture, *pooling, *fingerprint, *packed_path; /* live as the encoder */
     const char *precision, *products;                               /* "int8", "avx512vnni" */

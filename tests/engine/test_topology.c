@@ -180,11 +180,19 @@ static void the_systems_files_are_read(void **state)
     temporary_text(dir, "node/online", "0,2\n");
     temporary_text(dir, "node/node0/cpulist", "0-1\n");
     temporary_text(dir, "node/node2/cpulist", "2-3\n");
+    temporary_text(
+        dir, "node/node0/meminfo",
+        "Node 0 MemTotal:  8 kB\nNode 0 MemFree:        4096 kB\nNode 0 MemUsed: 4 kB\n");
     assert_int_equal(fby_topology_read_at(dir, "1-3", &machine), FBY_OK);
     assert_int_equal(machine.count, 4);
     assert_int_equal(machine.nodes, 2);
     assert_int_equal(machine.cpus[1].core, machine.cpus[0].core);
     assert_int_equal(machine.cpus[2].node, 1);
+    assert_int_equal(machine.node_number[0], 0);
+    assert_int_equal(machine.node_number[1], 2);
+    assert_int_equal(machine.node_free[0], 4096 * 1024);
+    assert_int_equal(machine.node_free[1], 0); /* not known */
+    assert_int_equal(fby_topology_node_free(&machine), 0);
     assert_false(machine.cpus[0].allowed);
     place(0);
     assert_int_equal(placed.workers, 3);
