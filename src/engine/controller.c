@@ -24,7 +24,7 @@ static const uint64_t TRIAL_MOST_NS = 1000000000;
 static const double GAIN_LEAST = 1.05, SLOW = 1.25, FEWER_WORTH = 1.05, MORE_WORTH = 1.02;
 static const double NEAR = 0.6, HELPED = 0.95;
 static const double WEIGHT = 1.0 / 16, WEIGHT_AGAIN = 1.0 / 4; /* of a new sample */
-static const double DOUBT_MOST = 0.5, FORGET = 1.0 / 256;
+static const double DOUBT_MOST = 0.25, FORGET_NS = 5e8;
 
 static void blend(double *mean, double x, double weight)
 {
@@ -77,6 +77,20 @@ static void split(fby_controller *c, bool on, uint64_t now_ns)
 static bool left_off_lately(const fby_controller *c)
 {
     return c->split_hold_ns > HOLD_LEAST_NS;
+}
+
+/* One that was held up for long says nothing of the next. */
+static void doubt(fby_controller *c, double lacks, uint64_t now_ns)
+{
+    blend(&c->decision.doubt, fmin(fmax(lacks, 0), DOUBT_MOST), WEIGHT);
+    c->doubted_ns = now_ns;
+}
+
+/* By the time that has passed without a team. */
+static void forget_doubt(fby_controller *c, uint64_t now_ns)
+{
+    c->decision.doubt *= fmax(1 - (double)(now_ns - c->doubted_ns) / FORGET_NS, 0);
+    c->doubted_ns = now_ns;
 }
 
 static void judge_teams(fby_controller *c, double promised, uint64_t now_ns)
@@ -203,15 +217,14 @@ void fby_controller_batch(fby_controller *c, const fby_batch_seen *seen, uint64_
         double promised = fby_costs_gain(&c->costs, team, seen->tokens);
         double slowness = (double)seen->ns * promised / alone;
         blend(&c->team_slowness, slowness, left_off_lately(c) ? WEIGHT_AGAIN : WEIGHT);
-        /* One that was held up for long says nothing of the next. */
-        double lacks = 1 - c->alone_slowness / fmax(slowness, 1e-3);
-        blend(&c->decision.doubt, fmin(fmax(lacks, 0), DOUBT_MOST), WEIGHT);
+        if (!seen->unmet)
+            doubt(c, 1 - c->alone_slowness / fmax(slowness, 1e-3), now_ns);
         if (c->decision.split)
             judge_teams(c, promised, now_ns);
     } else {
         double pace = fby_costs_pace(&c->costs, seen->at_work);
         blend(&c->alone_slowness, (double)seen->ns * pace / alone, WEIGHT);
-        blend(&c->decision.doubt, 0, FORGET);
+        forget_doubt(c, now_ns);
         if (seen->at_work == 1)
             blend(&c->lone_slowness, (double)seen->ns / alone, WEIGHT);
         if (is_crowd(c, seen->at_work))

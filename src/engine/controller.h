@@ -10,7 +10,7 @@
  *              left off, and tried again after 100 ms, then 200, … 800 ms.
  *              How much less than the costs promise they gain otherwise (cores
  *              that are far apart now) is what plans are told; forgotten within
- *              some hundred batches that are computed alone, and seen anew.
+ *              a second or so without teams, and seen anew.
  * Workers      Where all are at work and each takes more than a quarter longer
  *              than a lone one has been seen to, against the costs, some fewer are
  *              tried for 8 batches and kept
@@ -81,7 +81,7 @@ typedef struct fby_controller {
     double alone_slowness, team_slowness;
     double lone_slowness; /* of who was the only one at work */
     uint32_t team_batches;
-    uint64_t split_hold_ns, split_again_ns;
+    uint64_t split_hold_ns, split_again_ns, doubted_ns;
 
     /* Workers. */
     fby_control_trial trial;

@@ -106,7 +106,7 @@ static void what_teams_lack_is_known_and_forgotten(void **state)
         feed(&c, 2, 2, 1.0 / 0.85);
     assert_true(c.decision.split);
     assert_true(c.decision.doubt > 0.14 && c.decision.doubt < 0.16);
-    for (int i = 0; i < 50; i++) /* it stays a while, */
+    for (int i = 0; i < 5; i++) /* it stays a while, */
         feed(&c, 1, 2, 1.0);
     assert_true(c.decision.doubt > 0.1);
     for (int i = 0; i < 1000; i++) /* is forgotten, */
