@@ -25,3 +25,16 @@ bool fby_sched_short_turns(void)
     attributes.runtime_ns = SHORTEST_NS;
     return syscall(SYS_sched_setattr, 0, &attributes, 0) == 0;
 }
+
+bool fby_sched_leave(const cpu_set_t *busy)
+{
+    cpu_set_t allowed, rest;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0)
+        return false;
+    CPU_AND(&rest, &allowed, busy);
+    CPU_XOR(&rest, &allowed, &rest);
+    if (CPU_COUNT(&rest) == 0 || sched_setaffinity(0, sizeof rest, &rest) != 0)
+        return false;
+    (void)sched_setaffinity(0, sizeof allowed, &allowed); /* as it was */
+    return true;
+}

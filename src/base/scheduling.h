@@ -3,6 +3,7 @@
 #ifndef FBY_BASE_SCHEDULING_H
 #define FBY_BASE_SCHEDULING_H
 
+#include <sched.h>
 #include <stdbool.h>
 
 /*
@@ -11,5 +12,12 @@
  * (EEVDF's slice, sched(7)); elsewhere false, and nothing has changed.
  */
 bool fby_sched_short_turns(void);
+
+/*
+ * Moves the calling thread to a processor that it may use and that is not one of `busy`; it may use
+ * the same ones as before. False, and nothing has changed, where there is no such processor. Three
+ * system calls; an affinity that another thread gives this one meanwhile is lost.
+ */
+bool fby_sched_leave(const cpu_set_t *busy);
 
 #endif

@@ -61,6 +61,7 @@ void fby_context_init(fby_context *context, const fby_encoder *encoder, const fb
 
     prepare(context, encoder, budget, &info);
     context->kernels = kernels;
+    context->cpu = -1;
     atomic_init(&context->phase, FBY_CONTEXT_IDLE);
     fby_gather_init(&context->gathering);
     lay_out(context, &real, &info);

@@ -57,6 +57,9 @@ typedef struct fby_context {
 
     /* Under the engine's lock. */
     fby_job *job;             /* at work on */
+    int cpu;                  /* the processor on which it was taken; -1: never */
+    bool taken;               /* somebody has it */
+    uint32_t given_at;        /* the engine's `posts` when it was given back */
     bool retired;             /* abandoned; to be given back by the last member */
     uint32_t watched, stills; /* phase at the watch's last look, looks without a change */
     struct fby_context *next; /* in the engine's list of free contexts */

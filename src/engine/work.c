@@ -6,6 +6,7 @@
 #include "base/bits.h"
 #include "base/clock.h"
 #include "base/platform.h"
+#include "base/scheduling.h"
 #include "engine/engine_internal.h"
 
 /* Some 50 µs of pauses: what a wake-up costs. */
@@ -76,6 +77,8 @@ fby_context *fby_engine_take_context(fby_engine *engine)
 {
     fby_context **link = nearest(engine), *context = *link;
     if (context != NULL) {
+        context->cpu = sched_getcpu();
+        context->taken = true;
         *link = context->next;
         atomic_fetch_sub_explicit(&engine->tuner.idle, 1, memory_order_relaxed);
     }
@@ -84,6 +87,8 @@ fby_context *fby_engine_take_context(fby_engine *engine)
 
 void fby_engine_give_context(fby_engine *engine, fby_context *context)
 {
+    context->taken = false;
+    context->given_at = atomic_load_explicit(&engine->posts, memory_order_relaxed);
     context->next = engine->free_contexts;
     engine->free_contexts = context;
     atomic_fetch_add_explicit(&engine->tuner.idle, 1, memory_order_relaxed);
@@ -309,6 +314,37 @@ static void wait_for_work(fby_engine *engine, bool warm)
     engine->sleeping--;
 }
 
+/* Under the lock: where others are at work, or have been since `posts` was `called_after`. */
+static void find_busy(const fby_engine *engine, uint32_t called_after, cpu_set_t *busy)
+{
+    CPU_ZERO(busy);
+    for (uint32_t i = 0; i < engine->context_count; i++) {
+        const fby_context *context = &engine->contexts[i];
+        const bool since = (int32_t)(context->given_at - called_after) > 0;
+        if ((context->taken || since) && context->cpu >= 0 && context->cpu < CPU_SETSIZE)
+            CPU_SET((size_t)context->cpu, busy);
+    }
+}
+
+/*
+ * Linux may wake a thread where it ran before, on the processor of the one that calls it, though
+ * another idles (where processors that share a cache are mostly busy it does not look); there it
+ * waits for a turn, milliseconds, comes when the work is done, and will be woken in that place
+ * again. So who finds itself where another has been at work since it was called moves away, and is
+ * there in time from the next call on. Under the lock, which it lets go.
+ */
+static void keep_apart(fby_engine *engine, uint32_t called_after)
+{
+    const int here = sched_getcpu();
+    cpu_set_t busy;
+    find_busy(engine, called_after, &busy);
+    if (here < 0 || here >= CPU_SETSIZE || !CPU_ISSET((size_t)here, &busy))
+        return;
+    pthread_mutex_unlock(&engine->lock);
+    (void)fby_sched_leave(&busy);
+    pthread_mutex_lock(&engine->lock);
+}
+
 void *fby_engine_worker(void *argument)
 {
     fby_engine *engine = argument;
@@ -324,7 +360,9 @@ void *fby_engine_worker(void *argument)
             fby_engine_work_on(engine, job, fby_engine_take_context(engine), false);
             warm = true;
         } else {
+            const uint32_t before = atomic_load_explicit(&engine->posts, memory_order_relaxed);
             wait_for_work(engine, warm);
+            keep_apart(engine, before);
             warm =
                 true; /* somebody is at work: if this thread was not needed yet, it may be soon */
         }
