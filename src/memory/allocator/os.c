@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -197,6 +198,51 @@ uint32_t fby_os_node(void)
     if (raw(SYS_getcpu, 0, (long)&node, 0, 0, 0, 0) != 0)
         return 0;
     return node;
+}
+
+/* ---- files ---- */
+
+int fby_os_file_create(const char *path)
+{
+    enum { HIGH = 700, LOWER = 100 };
+    long fd = raw(SYS_openat, AT_FDCWD, (long)path,
+                  O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600, 0, 0);
+    if (fd < 0)
+        return -1;
+    long high = raw(SYS_fcntl, fd, F_DUPFD_CLOEXEC, HIGH, 0, 0, 0);
+    if (high < 0)
+        high = raw(SYS_fcntl, fd, F_DUPFD_CLOEXEC, LOWER, 0, 0, 0);
+    raw(SYS_close, fd, 0, 0, 0, 0, 0);
+    return (int)high;
+}
+
+bool fby_os_file_write(int fd, const void *from, size_t size)
+{
+    const char *at = from;
+    while (size > 0) {
+        long done = raw(SYS_write, fd, (long)at, (long)size, 0, 0, 0);
+        if (done == -EINTR)
+            continue;
+        if (done <= 0)
+            return false;
+        at += done;
+        size -= (size_t)done;
+    }
+    return true;
+}
+
+void fby_os_file_close(int fd)
+{
+    raw(SYS_close, fd, 0, 0, 0, 0, 0);
+}
+
+bool fby_os_file_identify(int fd, fby_os_file_id *id)
+{
+    struct stat found;
+    if (raw(SYS_fstat, fd, (long)&found, 0, 0, 0, 0) != 0 || !S_ISREG(found.st_mode))
+        return false;
+    *id = (fby_os_file_id){found.st_dev, found.st_ino};
+    return true;
 }
 
 /* ---- time, futex, membarrier ---- */

@@ -48,6 +48,19 @@ uint32_t fby_os_mappings_max(void);
 uint32_t fby_os_node_count(void);
 uint32_t fby_os_node(void);
 
+/* A new or emptied file at a descriptor that programs seldom use, for writing; a link is not
+ * followed. Negative: it cannot be had. None of these is a place where a thread can be cancelled.
+ */
+int fby_os_file_create(const char *path);
+/* Whether all of it was written. */
+bool fby_os_file_write(int fd, const void *from, size_t size);
+void fby_os_file_close(int fd);
+/* Names the file behind a descriptor; false if there is none, or it is no file. */
+typedef struct fby_os_file_id {
+    uint64_t device, number;
+} fby_os_file_id;
+bool fby_os_file_identify(int fd, fby_os_file_id *id);
+
 /* Monotonic milliseconds, coarse. Background thread too. */
 uint64_t fby_os_now_ms(void);
 

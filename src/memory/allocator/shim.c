@@ -121,6 +121,56 @@ EXPORT void cfree(void *block)
     fby_blocks_free_inline(block);
 }
 
+/* ---- glibc's names for itself, which some programs call past any other malloc ---- */
+
+EXPORT void __libc_free(void *block);
+EXPORT void __libc_free(void *block)
+{
+    fby_blocks_free_inline(block);
+}
+
+EXPORT void *__libc_malloc(size_t size);
+EXPORT void *__libc_malloc(size_t size)
+{
+    return malloc(size);
+}
+
+EXPORT void *__libc_calloc(size_t count, size_t size);
+EXPORT void *__libc_calloc(size_t count, size_t size)
+{
+    return calloc(count, size);
+}
+
+EXPORT void *__libc_realloc(void *block, size_t size);
+EXPORT void *__libc_realloc(void *block, size_t size)
+{
+    return realloc(block, size);
+}
+
+EXPORT void *__libc_memalign(size_t alignment, size_t size);
+EXPORT void *__libc_memalign(size_t alignment, size_t size)
+{
+    return memalign(alignment, size);
+}
+
+EXPORT void *__libc_valloc(size_t size);
+EXPORT void *__libc_valloc(size_t size)
+{
+    return valloc(size);
+}
+
+EXPORT void *__libc_pvalloc(size_t size);
+EXPORT void *__libc_pvalloc(size_t size)
+{
+    return pvalloc(size);
+}
+
+EXPORT int __posix_memalign(void **out, size_t alignment, size_t size);
+EXPORT int __posix_memalign(void **out, size_t alignment, size_t size)
+{
+    return posix_memalign(out, alignment, size);
+}
+
 /* ---- what programs ask glibc's malloc about itself ---- */
 
 EXPORT int malloc_trim(size_t keep)

@@ -1,69 +1,70 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "memory/allocator/trace.h"
 
-#include <errno.h>
-#include <fcntl.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "memory/allocator/lock.h"
+#include "memory/allocator/os.h"
 
-enum { HELD = 4096 }; /* records between two writes */
+enum { HELD = 4096, /* records between two writes */ PATH_BYTES = 4096 };
 
 static struct {
     fby_lock lock;
-    int fd; /* 0: nothing is recorded */
+    int fd;              /* 0: nothing is recorded */
+    fby_os_file_id file; /* that was opened there: a program may close it and open its own */
     uint32_t count;
     fby_trace_record record[HELD];
 } all;
 
-static bool write_all(const void *from, size_t size)
+static bool is_still_ours(void)
 {
-    const char *at = from;
-    while (size > 0) {
-        ssize_t done = write(all.fd, at, size);
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done <= 0)
-            return false;
-        at += done;
-        size -= (size_t)done;
-    }
-    return true;
+    fby_os_file_id now;
+    return fby_os_file_identify(all.fd, &now) && now.device == all.file.device &&
+           now.number == all.file.number;
 }
 
-/* A file that cannot be written ends the record, not the program. */
+/* A file that cannot be written, or is gone, ends the record, not the program. */
 static void write_held(void)
 {
-    int kept = errno;
-    if (all.fd != 0 && !write_all(all.record, all.count * sizeof all.record[0])) {
-        close(all.fd);
+    if (all.fd != 0 && !is_still_ours())
+        all.fd = 0;
+    if (all.fd != 0 && !fby_os_file_write(all.fd, all.record, all.count * sizeof all.record[0])) {
+        fby_os_file_close(all.fd);
         all.fd = 0;
     }
     all.count = 0;
-    errno = kept;
+}
+
+static bool open_record(const char *name)
+{
+    int fd = fby_os_file_create(name);
+    if (fd < 0)
+        return false;
+    if (!fby_os_file_identify(fd, &all.file) ||
+        !fby_os_file_write(fd, FBY_TRACE_MAGIC, sizeof FBY_TRACE_MAGIC - 1)) {
+        fby_os_file_close(fd);
+        return false;
+    }
+    all.fd = fd;
+    return true;
 }
 
 bool fby_trace_start(const char *path)
 {
-    char name[512];
-    size_t length = 0;
-    while (path[length] != '\0' && length < sizeof name - 16) {
-        name[length] = path[length];
-        length++;
-    }
+    static char name[PATH_BYTES]; /* once a process */
     char digits[12], *digit = digits + sizeof digits;
+    size_t length = strlen(path);
+    if (length > sizeof name - sizeof digits - 2)
+        return false;
+    memcpy(name, path, length);
     for (unsigned pid = (unsigned)getpid(); pid != 0; pid /= 10)
         *--digit = (char)('0' + pid % 10);
     name[length++] = '.';
     while (digit < digits + sizeof digits)
         name[length++] = *digit++;
     name[length] = '\0';
-    all.fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (all.fd <= 0) {
-        all.fd = 0;
-        return false;
-    }
-    return write_all(FBY_TRACE_MAGIC, sizeof FBY_TRACE_MAGIC - 1);
+    return open_record(name);
 }
 
 static void put(enum fby_trace_op op, const void *address, size_t size, size_t align)

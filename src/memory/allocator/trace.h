@@ -4,7 +4,8 @@
  * FILE.PID, so that bench/alloc_workload can replay it under any allocator. The
  * file is FBY_TRACE_MAGIC and then records, in the order of the calls. A
  * reallocation is two records, the old address and then the new one. Only the
- * process that began the file writes it, not its forks.
+ * process that began the file writes it, not its forks; a program that it executes
+ * begins it anew. A program that closes the file's descriptor ends the record.
  *
  * Threads: any.
  */

@@ -24,6 +24,29 @@ static void the_whole_family_is_the_shims(void **state)
     free(text);
 }
 
+extern void *__libc_malloc(size_t size);
+extern void *__libc_calloc(size_t count, size_t size);
+extern void *__libc_realloc(void *block, size_t size);
+extern void *__libc_memalign(size_t alignment, size_t size);
+extern void *__libc_valloc(size_t size);
+extern void *__libc_pvalloc(size_t size);
+extern void __libc_free(void *block);
+extern int __posix_memalign(void **out, size_t alignment, size_t size);
+
+static void libcs_names_for_itself_are_the_same(void **state)
+{
+    (void)state;
+    void *aligned = NULL;
+    free(__libc_malloc(100));
+    free(__libc_realloc(__libc_calloc(1, 10), 5000));
+    free(__libc_memalign(64, 1));
+    free(__libc_valloc(1));
+    free(__libc_pvalloc(1));
+    assert_int_equal(__posix_memalign(&aligned, 64, 1), 0);
+    free(aligned);
+    __libc_free(malloc(1));
+}
+
 static void posix_memalign_returns_its_error_and_leaves_the_rest(void **state)
 {
     (void)state;
@@ -89,6 +112,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_whole_family_is_the_shims),
+        cmocka_unit_test(libcs_names_for_itself_are_the_same),
         cmocka_unit_test(posix_memalign_returns_its_error_and_leaves_the_rest),
         cmocka_unit_test(the_older_names_align_too),
         cmocka_unit_test(reallocarray_refuses_an_overflow),
