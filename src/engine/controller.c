@@ -230,6 +230,11 @@ void fby_controller_batch(fby_controller *c, const fby_batch_seen *seen, uint64_
         if (is_crowd(c, seen->at_work))
             judge_crowd(c, seen->at_work, fmax((double)seen->ns, 1) / alone, now_ns);
     }
+    fby_controller_time(c, now_ns);
+}
+
+void fby_controller_time(fby_controller *c, uint64_t now_ns)
+{
     if (c->trial != FBY_TRIAL_NONE && now_ns >= c->trial_until_ns)
         expire_trial(c, now_ns);
     else if (c->trial == FBY_TRIAL_NONE && now_ns >= c->crowd_seen_ns + HOLD_MOST_NS)

@@ -104,6 +104,9 @@ void fby_controller_init(fby_controller *controller, const fby_control_limits *l
 /* `now_ns` never goes back. */
 void fby_controller_batch(fby_controller *controller, const fby_batch_seen *seen, uint64_t now_ns);
 
+/* What time alone decides; for who has seen no batch for a while. */
+void fby_controller_time(fby_controller *controller, uint64_t now_ns);
+
 /* A call took so long from submission to its last vector. */
 void fby_controller_call(fby_controller *controller, uint64_t ns);
 

@@ -167,6 +167,18 @@ bool fby_tuner_batch(fby_tuner *tuner, const fby_batch_seen *seen, uint32_t text
     return more;
 }
 
+void fby_tuner_time(fby_tuner *tuner)
+{
+    if (tuner->options.strategy != FBY_STRATEGY_AUTO)
+        return;
+    const uint64_t now_ns = fby_now_ns();
+    pthread_mutex_lock(&tuner->lock);
+    fby_controller_time(&tuner->controller, now_ns);
+    atomic_store_explicit(&tuner->workers, tuner->controller.decision.workers,
+                          memory_order_relaxed);
+    pthread_mutex_unlock(&tuner->lock);
+}
+
 void fby_tuner_call(fby_tuner *tuner, uint64_t ns)
 {
     if (tuner->options.limits.target_ns == 0)

@@ -71,6 +71,8 @@ uint64_t fby_tuner_decisions(fby_tuner *tuner);
 
 /* Whether more workers may be at work from now on than before: somebody is to be called. */
 bool fby_tuner_batch(fby_tuner *tuner, const fby_batch_seen *seen, uint32_t texts);
+/* Time has passed, with other work than batches or none. */
+void fby_tuner_time(fby_tuner *tuner);
 void fby_tuner_call(fby_tuner *tuner, uint64_t ns);
 void fby_tuner_stall(fby_tuner *tuner);
 

@@ -75,6 +75,7 @@ typedef struct fby_worker_metrics {
     fby_counter busy_ns;
     fby_size_histogram batch_texts, batch_tokens;
     fby_counter busy;                 /* gauge: 1 while it computes */
+    fby_counter lone_batches;         /* texts' batches that it computed alone */
     fby_counter team_batches, helped; /* batches it led a team at; parts of another's */
 } __attribute__((aligned(64))) fby_worker_metrics;
 

@@ -162,25 +162,23 @@ static void put_controllers(const fby_metrics *metrics, fby_metrics_out *out)
         fby_metrics_head(out, series[i].name, series[i].type, series[i].help);
         for (uint32_t model = 0; metrics->teams != NULL && model < metrics->teams->models;
              model++) {
-            fby_tuner *tuner = &metrics->teams->tuners[model];
-            const fby_decision decision = fby_tuner_decision(tuner);
+            const fby_team_gauges *gauges = &metrics->teams->gauges[model];
             const uint64_t values[SERIES] = {
-                [WORKERS] = decision.workers,
-                [TOKENS] = decision.tokens,
-                [SPLITS] = decision.split && metrics->teams->workers > 1 &&
-                           tuner->options.parallelism != FBY_PARALLELISM_COARSE,
-                [DECISIONS] = fby_tuner_decisions(tuner),
+                [WORKERS] = atomic_load_explicit(&gauges->workers, memory_order_relaxed),
+                [TOKENS] = atomic_load_explicit(&gauges->tokens, memory_order_relaxed),
+                [SPLITS] = atomic_load_explicit(&gauges->splits, memory_order_relaxed),
+                [DECISIONS] = atomic_load_explicit(&gauges->decisions, memory_order_relaxed),
             };
             fby_metrics_line(out, "%s{model=\"%s\"} %" PRIu64 "\n", series[i].name,
                              fby_metrics_label(metrics->api->served[model].name, name), values[i]);
         }
     }
-    const uint64_t shared = FBY_WORKERS(metrics, team_batches);
     fby_metrics_head(out, "forebay_batches_total", "counter",
                      "Batches by mode: coarse by one worker, fine by a team");
     fby_metrics_line(out, "forebay_batches_total{mode=\"coarse\"} %" PRIu64 "\n",
-                     FBY_WORKERS(metrics, batches) - shared);
-    fby_metrics_line(out, "forebay_batches_total{mode=\"fine\"} %" PRIu64 "\n", shared);
+                     FBY_WORKERS(metrics, lone_batches));
+    fby_metrics_line(out, "forebay_batches_total{mode=\"fine\"} %" PRIu64 "\n",
+                     FBY_WORKERS(metrics, team_batches));
 }
 
 static void put_requests(const fby_metrics *metrics, fby_metrics_out *out)

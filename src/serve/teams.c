@@ -6,24 +6,58 @@
 #include "base/bits.h"
 #include "base/clock.h"
 
+/* The least that any model's tuner has decided holds for all. Read under the lock: the last to read
+ * is the last to write. */
+static void follow(fby_teams *teams)
+{
+    uint32_t allowed = teams->workers, tokens = teams->batch_tokens;
+    pthread_mutex_lock(&teams->lock);
+    for (uint32_t i = 0; i < teams->models; i++) {
+        fby_tuner *tuner = &teams->tuners[i];
+        fby_team_gauges *gauges = &teams->gauges[i];
+        const fby_decision decision = fby_tuner_decision(tuner);
+        const bool splits = decision.split && teams->workers > 1 &&
+                            tuner->options.parallelism != FBY_PARALLELISM_COARSE;
+        allowed = fby_min_u32(allowed, decision.workers);
+        tokens = fby_min_u32(tokens, decision.tokens);
+        atomic_store_explicit(&gauges->workers, decision.workers, memory_order_relaxed);
+        atomic_store_explicit(&gauges->tokens, decision.tokens, memory_order_relaxed);
+        atomic_store_explicit(&gauges->splits, splits, memory_order_relaxed);
+        atomic_store_explicit(&gauges->decisions, fby_tuner_decisions(tuner), memory_order_relaxed);
+    }
+    atomic_store_explicit(&teams->tokens, tokens, memory_order_relaxed);
+    bool more = allowed > fby_teams_allowed(teams);
+    atomic_store_explicit(&teams->allowed, allowed, memory_order_relaxed);
+    if (more)
+        pthread_cond_broadcast(&teams->changed);
+    pthread_mutex_unlock(&teams->lock);
+}
+
 fby_status fby_teams_init(fby_teams *teams, const fby_tuner_options *options,
                           const fby_costs *costs, uint32_t models, uint32_t workers,
                           uint32_t batch_tokens)
 {
     fby_tuner *tuners = calloc(models, sizeof *tuners);
-    if (tuners == NULL)
+    fby_team_gauges *gauges = calloc(models, sizeof *gauges);
+    if (tuners == NULL || gauges == NULL) {
+        free(tuners);
+        free(gauges);
         return fby_error(FBY_ENOMEM, "no memory for %u tuners", models);
+    }
     fby_tuner_options each = *options;
     each.limits.workers = workers;
     each.limits.tokens = batch_tokens;
     for (uint32_t i = 0; i < models; i++)
         fby_tuner_init(&tuners[i], &each, &costs[i]);
-    *teams = (fby_teams){
-        .tuners = tuners, .models = models, .workers = workers, .batch_tokens = batch_tokens};
+    *teams = (fby_teams){.tuners = tuners,
+                         .gauges = gauges,
+                         .models = models,
+                         .workers = workers,
+                         .batch_tokens = batch_tokens};
     pthread_mutex_init(&teams->lock, NULL);
     pthread_cond_init(&teams->changed, NULL);
     atomic_init(&teams->allowed, workers);
-    atomic_init(&teams->tokens, tuners[0].controller.decision.tokens);
+    follow(teams);
     return FBY_OK;
 }
 
@@ -34,6 +68,7 @@ void fby_teams_destroy(fby_teams *teams)
     for (uint32_t i = 0; i < teams->models; i++)
         fby_tuner_destroy(&teams->tuners[i]);
     free(teams->tuners);
+    free(teams->gauges);
     teams->tuners = NULL;
     pthread_cond_destroy(&teams->changed);
     pthread_mutex_destroy(&teams->lock);
@@ -58,7 +93,8 @@ static uint32_t members_wanted(fby_teams *teams, const fby_team_run *run,
     uint32_t idle = atomic_load_explicit(&teams->idle, memory_order_relaxed);
     if (run->alone || idle == 0)
         return 1;
-    uint32_t members = fby_tuner_team(&teams->tuners[run->model], seen, idle + 1);
+    uint32_t most = 1 + fby_min_u32(idle, FBY_GROUP_NUDGES_MAX);
+    uint32_t members = fby_tuner_team(&teams->tuners[run->model], seen, most);
     return seen->tokens <= (uint64_t)members * teams->batch_tokens ? members : 1;
 }
 
@@ -79,19 +115,6 @@ static uint32_t gather(fby_teams *teams, fby_gathering *own, uint32_t seats, uin
     atomic_fetch_sub_explicit(&teams->wanted, 1, memory_order_relaxed);
     pthread_mutex_unlock(&teams->lock);
     return joined;
-}
-
-/* What the tuner of the batch's model has decided holds for all. */
-static void follow(fby_teams *teams, fby_tuner *tuner)
-{
-    const fby_decision decision = fby_tuner_decision(tuner);
-    atomic_store_explicit(&teams->tokens, decision.tokens, memory_order_relaxed);
-    if (decision.workers == fby_teams_allowed(teams))
-        return;
-    pthread_mutex_lock(&teams->lock);
-    atomic_store_explicit(&teams->allowed, decision.workers, memory_order_relaxed);
-    pthread_cond_broadcast(&teams->changed);
-    pthread_mutex_unlock(&teams->lock);
 }
 
 fby_status fby_teams_run(fby_teams *teams, fby_gathering *own, const fby_batch *batch,
@@ -117,15 +140,24 @@ fby_status fby_teams_run(fby_teams *teams, fby_gathering *own, const fby_batch *
     atomic_fetch_sub_explicit(&teams->at_work, seen.team, memory_order_relaxed);
     seen.at_work = others + seen.team;
     seen.ns = fby_now_ns() - began_ns;
-    if (status == FBY_OK) {
+    if (status == FBY_OK && !run->alone) {
         fby_tuner_batch(tuner, &seen, batch->texts);
-        follow(teams, tuner);
+        follow(teams);
     }
     *members = seen.team;
     return status;
 }
 
 /* ---- a worker without one ---- */
+
+void fby_teams_time(fby_teams *teams)
+{
+    if (fby_teams_allowed(teams) == teams->workers) /* nothing that time would undo */
+        return;
+    for (uint32_t i = 0; i < teams->models; i++)
+        fby_tuner_time(&teams->tuners[i]);
+    follow(teams);
+}
 
 bool fby_teams_join(fby_teams *teams, fby_seat *seat)
 {

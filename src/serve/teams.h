@@ -16,9 +16,13 @@
  * longer than a full batch takes alone: what comes meanwhile waits no longer than it would
  * without teams. Long texts and rows of tokens are computed alone.
  *
+ * What holds for all is the least that any model's controller has decided: one that
+ * sees no batches comes back to all workers within a second.
+ *
  * A nudge may be taken by a worker that finds the team closed, or another may come
- * first: that costs a look. tests/spin/workers.pml is how teams gather,
- * bulk.pml how workers park, as models.
+ * first: that costs a look. Who is nudged counts as idle until it has its seat, so that
+ * no leader closes its team meanwhile. tests/spin/bulk.pml is how workers park, as a model;
+ * workers.pml how the engine's gather, in the same steps.
  *
  * Threads: the workers', but for init, end and the gauges (any).
  */
@@ -33,8 +37,15 @@
 #include "engine/tuner.h"
 #include "forebay/disruptor.h"
 
+/* What a model's controller has decided, for who only wants to tell. */
+typedef struct fby_team_gauges {
+    _Atomic uint32_t workers, tokens, splits;
+    _Atomic uint64_t decisions;
+} fby_team_gauges;
+
 typedef struct fby_teams {
-    fby_tuner *tuners; /* (models) */
+    fby_tuner *tuners;       /* (models) */
+    fby_team_gauges *gauges; /* (models) */
     uint32_t models, workers;
     uint32_t batch_tokens; /* of a full batch */
     fby_group *waiting;    /* where idle workers wait */
@@ -64,7 +75,7 @@ void fby_teams_destroy(fby_teams *teams); /* fine if zero */
 typedef struct fby_team_run {
     uint32_t model;  /* whose tuner is asked and told */
     uint32_t tokens; /* of the batch */
-    bool alone;      /* not to be shared */
+    bool alone;      /* not to be shared, and nothing to judge others by */
     float *const *vectors;
     const atomic_bool *cancel; /* NULL: runs to its end */
 } fby_team_run;
@@ -92,7 +103,10 @@ bool fby_teams_join(fby_teams *teams, fby_seat *seat);
 /* Computes its part. `scratch` as large as every worker's. */
 void fby_teams_help(fby_teams *teams, const fby_seat *seat, void *scratch);
 
-/* Around a wait in teams->waiting. */
+/* Work that is none of fby_teams_run(): time has passed. */
+void fby_teams_time(fby_teams *teams);
+
+/* Around a wait in teams->waiting, and taking a seat after it. */
 static inline void fby_teams_idle(fby_teams *teams, bool idle)
 {
     atomic_fetch_add_explicit(&teams->idle, idle ? 1 : (uint32_t)-1, memory_order_relaxed);

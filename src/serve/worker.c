@@ -119,7 +119,7 @@ static void count(fby_worker_metrics *metrics, uint32_t texts, uint32_t tokens, 
 {
     bool cancelled = status == FBY_ECANCELED;
     fby_counter_add(&metrics->batches, 1);
-    fby_counter_add(&metrics->team_batches, members > 1);
+    fby_counter_add(members > 1 ? &metrics->team_batches : &metrics->lone_batches, 1);
     fby_counter_add(&metrics->texts, texts);
     fby_counter_add(&metrics->tokens, tokens);
     fby_counter_add(&metrics->cancelled_texts, cancelled ? texts : 0);
@@ -176,8 +176,8 @@ static void run_batch(fby_worker *worker, uint32_t chosen, uint64_t claimed_ns)
     count(worker->metrics, chosen, run.tokens, members, status);
     for (uint32_t i = 0; i < chosen; i++) {
         const fby_event *event = worker->chosen[i];
-        if (event->lane == FBY_LANE_MAIN)
-            fby_teams_answered(&crew->teams, event->served, done_ns - event->published_ns);
+        if (event->lane == FBY_LANE_MAIN && status == FBY_OK)
+            fby_teams_answered(&crew->teams, event->served, done_ns - event->exchange->admitted_ns);
         complete(crew, event, status, claimed_ns, done_ns);
     }
 }
@@ -244,21 +244,27 @@ static void run_claimed(fby_worker *worker, uint32_t count)
     tell_agents(worker, FBY_EVENT_ROWS, count);
     tell_agents(worker, FBY_EVENT_TOKENIZE, count);
     end_work(worker, claimed_ns);
+    fby_teams_time(&crew->teams);
 }
 
-/* A part of another's batch, if one wants members. */
-static bool help(fby_worker *worker)
+/* A part of another's batch. */
+static void help(fby_worker *worker, const fby_seat *seat)
 {
-    fby_teams *teams = &worker->crew->teams;
-    fby_seat seat;
-    if (!fby_teams_join(teams, &seat))
-        return false;
     uint64_t began_ns = fby_now_ns();
     begin_work(worker);
-    fby_teams_help(teams, &seat, worker->scratch);
+    fby_teams_help(&worker->crew->teams, seat, worker->scratch);
     fby_counter_add(&worker->metrics->helped, 1);
     end_work(worker, began_ns);
-    return true;
+}
+
+/* If one wants members. */
+static bool serve_team(fby_worker *worker)
+{
+    fby_seat seat;
+    bool joined = fby_teams_join(&worker->crew->teams, &seat);
+    if (joined)
+        help(worker, &seat);
+    return joined;
 }
 
 /* ---- lanes ---- */
@@ -298,7 +304,8 @@ static uint32_t claim(fby_worker *worker, fby_lane lane, uint64_t budget)
 static uint64_t share_of_main(const fby_crew *crew)
 {
     int64_t waiting = atomic_load_explicit(&crew->waiting_tokens, memory_order_relaxed);
-    uint64_t share = waiting > 0 ? ((uint64_t)waiting + crew->threads - 1) / crew->threads : 0;
+    uint64_t workers = fby_teams_allowed(&crew->teams);
+    uint64_t share = waiting > 0 ? ((uint64_t)waiting + workers - 1) / workers : 0;
     share = fby_max_size(share, SHARE_MIN);
     return fby_min_size(share, fby_teams_tokens(&crew->teams));
 }
@@ -355,9 +362,10 @@ static bool stays_long(fby_worker *worker)
 }
 
 /* See worker.h. The events of the main lane that brought this worker here have been run. */
-static void serve_long(fby_worker *worker)
+static bool serve_long(fby_worker *worker)
 {
     fby_crew *crew = worker->crew;
+    bool worked = false;
 
     while (long_waits(crew) && become_long(crew)) {
         bool stays = true;
@@ -365,12 +373,14 @@ static void serve_long(fby_worker *worker)
         while (stays && fby_group_claim(crew->groups[FBY_LANE_LONG], 1, worker->events, 1) == 1) {
             atomic_fetch_sub_explicit(&crew->long_waiting, 1, memory_order_relaxed);
             run_claimed(worker, 1);
+            worked = true;
             stays = stays_long(worker);
         }
         fby_teams_apart(&crew->teams, false);
         /* L2, with L1. */
         atomic_fetch_sub_explicit(&crew->long_running, 1, memory_order_acq_rel);
     }
+    return worked;
 }
 
 /* A full batch of each model, in texts as long as it takes them, so that no request is the first to
@@ -405,10 +415,23 @@ static bool wait_for_work(fby_worker *worker)
     fby_teams_idle(&crew->teams, true);
     uint32_t count = fby_group_wait(crew->groups[FBY_LANE_MAIN], SHARE_MIN, worker->events,
                                     BATCH_EVENTS, UINT64_MAX);
+    fby_seat seat;
+    bool joined = count == 0 && fby_teams_join(&crew->teams, &seat);
     fby_teams_idle(&crew->teams, false);
+    if (joined)
+        help(worker, &seat);
     if (count > 0)
         run_main(worker, count);
-    return count > 0 || !fby_disruptor_is_alerted(crew->lanes[FBY_LANE_MAIN]);
+    return count > 0 || joined || !fby_disruptor_is_alerted(crew->lanes[FBY_LANE_MAIN]);
+}
+
+/* A look into every lane; whether there was anything. */
+static bool serve_all(fby_worker *worker)
+{
+    bool worked = serve_main(worker);
+    worked |= serve_bulk(worker);
+    worked |= serve_long(worker);
+    return worked | serve_team(worker);
 }
 
 static void *work(void *arg)
@@ -419,15 +442,14 @@ static void *work(void *arg)
 
     warm(worker);
     for (bool more = true; more;) {
-        bool worked = serve_main(worker);
-        worked |= serve_bulk(worker);
-        serve_long(worker);
-        worked |= help(worker);
+        bool worked = serve_all(worker);
         if (fby_teams_is_above(&crew->teams, index) && fby_teams_park(&crew->teams, index))
             continue;
         if (!worked)
             more = wait_for_work(worker);
     }
+    while (serve_all(worker)) /* what a last nudge was for */
+        continue;
     return NULL;
 }
 

@@ -333,10 +333,10 @@ static void what_controllers_decide_is_told_by_model(void **state)
     fby_teams teams;
     fby_costs_guess(1000000, 100, &costs);
     assert_int_equal(fby_teams_init(&teams, &options, &costs, 1, 3, 256), FBY_OK);
-    teams.tuners[0].controller.decisions = 7;
-    fby_counter_add(&workers[0].batches, 5);
+    atomic_store(&teams.gauges[0].decisions, 7);
+    fby_counter_add(&workers[0].lone_batches, 3);
     fby_counter_add(&workers[0].team_batches, 2);
-    fby_counter_add(&workers[1].batches, 4);
+    fby_counter_add(&workers[1].lone_batches, 4);
     metrics.teams = &teams;
     written();
     metrics.teams = NULL;

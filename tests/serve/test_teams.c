@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Workers that share a batch, and workers that park: without a server around them. */
-#include "serve/teams.h"
 #include "serve/served.h"
+#include "serve/worker.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -128,7 +128,7 @@ static void feed_until_allowed(crew *c, uint32_t at_work, uint32_t allowed)
     seen.ns = (uint64_t)(1000 * fby_costs_batch(&c->teams.tuners[0].controller.costs, 8, 64));
     while (fby_teams_allowed(&c->teams) != allowed) {
         fby_tuner_batch(&c->teams.tuners[0], &seen, 1);
-        run(c, rows, true);
+        run(c, rows, false);
     }
 }
 
@@ -167,12 +167,53 @@ static void who_parks_hands_on_its_wake_up_and_comes_back(void **state)
     end(&c);
 }
 
+static fby_heap_pool *pool_for(const fby_crew *served)
+{
+    fby_heap_pool_options options = FBY_HEAP_POOL_OPTIONS_INIT;
+    uint64_t parts[3];
+    fby_heap_pool *pool;
+    for (uint32_t i = 0; i < served->threads; i++)
+        parts[i] = fby_crew_worker_bytes(served);
+    options.parts = parts;
+    options.part_count = served->threads;
+    assert_int_equal(fby_heap_pool_create(&options, &pool), FBY_OK);
+    return pool;
+}
+
+/* One that was not let go would hang here. */
+static void a_crew_ends_with_workers_parked(void **state)
+{
+    (void)state;
+    fby_costs costs;
+    fby_heap_closing closing = {.struct_size = sizeof closing};
+    fby_costs_guess(1000000, 100, &costs);
+    fby_crew served = {.served = served_models,
+                       .served_count = 1,
+                       .costs = &costs,
+                       .tuner = {.texts_max = 8},
+                       .threads = 3,
+                       .batch_tokens = BUDGET,
+                       .lane_slots = 16,
+                       .long_slots = 16};
+    served.heap_pool = pool_for(&served);
+    assert_int_equal(fby_crew_start(&served), FBY_OK);
+    atomic_store(&served.teams.allowed, 1);
+    while (atomic_load(&served.teams.idle) != 1) { /* the others are parked, or on the way */
+        fby_group_nudge(served.groups[FBY_LANE_MAIN], 1);
+        sched_yield();
+    }
+    fby_crew_stop(&served);
+    fby_heap_pool_close(served.heap_pool, &closing);
+    assert_int_equal(closing.leaked, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_team_computes_the_bits_of_one),
         cmocka_unit_test(a_batch_that_would_keep_all_busy_for_long_is_not_shared),
         cmocka_unit_test(who_parks_hands_on_its_wake_up_and_comes_back),
+        cmocka_unit_test(a_crew_ends_with_workers_parked),
     };
     return cmocka_run_group_tests(tests, served_setup, served_teardown);
 }
