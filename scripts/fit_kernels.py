@@ -10,8 +10,9 @@ import struct
 from mpmath import cos, erfc, lu_solve, matrix, mp, mpf, nstr, pi, sqrt
 
 mp.dps = 40
-GELU_END = mpf("5.2")  # x Phi(-x) is 5.2e-7 there, and taken as 0 beyond
-GELU_INTERVALS = 31  # and one of zeros
+# x Phi(-x) is 5.2e-7 at the end, or 8.5e-5, and taken as 0 beyond; intervals, and one of zeros
+GELU_FINE = mpf("5.2"), 31, 3
+GELU_COARSE = mpf("4.1"), 15, 2
 GELU_POWER = 16
 
 
@@ -56,6 +57,31 @@ def tail(x):
     return x * erfc(x / sqrt(mpf(2))) / 2
 
 
+def table_of(end, intervals, degree):
+    """tail by polynomials in x - i step; the step, the table, the error."""
+    step = mpf(f32(end / (intervals - mpf(1) / 2)))
+    table, error = [], mpf(0)
+    for i in range(intervals):
+        if i == 0:  # its left half is never used; GELU(0) is 0
+            c, e = remez(tail, one, mpf(0), step / 2, list(range(1, degree + 1)))
+            c = [mpf(0)] + c
+        else:
+            c, e = remez(lambda r: tail(r + i * step), one, -step / 2, step / 2,
+                         list(range(degree + 1)))
+        table.append(c)
+        error = max(error, e)
+    table.append([mpf(0)] * (degree + 1))
+    return step, table, error
+
+
+def print_table(name, step, table):
+    print(f"static const float fby_gelu_{name}_step = {literal(step)};")
+    print(f"static const float fby_gelu_{name}[{len(table[0])}][{len(table)}] = {{")
+    for power in range(len(table[0])):
+        print("    {" + lines([c[power] for c in table]) + "},")
+    print("};")
+
+
 def f32(x):
     return struct.unpack("f", struct.pack("f", float(x)))[0]
 
@@ -79,18 +105,7 @@ def main():
     root = lambda x: (2 / erfc(x / sqrt(mpf(2)))) ** (mpf(1) / GELU_POWER)
     gelu, gelu_error = remez(root, lambda x: GELU_POWER * tail(x) / root(x) + mpf("1e-7"), mpf(0),
                              mpf(6), list(range(7)))
-    step = GELU_END / (GELU_INTERVALS - mpf(1) / 2)
-    table, table_error = [], mpf(0)
-    for i in range(GELU_INTERVALS):
-        if i == 0:  # its left half is never used; GELU(0) is 0
-            c, e = remez(lambda r: tail(r * step), one, mpf(0), mpf(1) / 2, [1, 2, 3])
-            c = [mpf(0)] + c
-        else:
-            c, e = remez(lambda r: tail((r + i) * step), one, -mpf(1) / 2, mpf(1) / 2,
-                         [0, 1, 2, 3])
-        table.append(c)
-        table_error = max(table_error, e)
-    table.append([mpf(0)] * 4)
+    fine, coarse = table_of(*GELU_FINE), table_of(*GELU_COARSE)
 
     print(f"""/* SPDX-License-Identifier: Apache-2.0 */
 /* Written by scripts/fit_kernels.py: minimax polynomials by Remez's exchange algorithm. */
@@ -108,13 +123,13 @@ static const float fby_gelu_coefficients[7] = {{
 {lines(gelu)},
 }};
 
-/* The same by {GELU_INTERVALS} cubics in r, x = (i + r) step, |r| <= 1/2, and one of zeros beyond {nstr(GELU_END, 2)};
- * power by power: error {nstr(table_error, 2)}. */
-#define FBY_GELU_STEPS_PER_UNIT {literal(1 / step)}
-static const float fby_gelu_table[4][32] = {{""")
-    for power in range(4):
-        print("    {" + lines([c[power] for c in table]) + "},")
-    print("};\n\n#endif")
+/* The same by {GELU_FINE[1]} cubics in x - i step, i the integer nearest to x / step, and one of zeros from
+ * {nstr(GELU_FINE[0], 2)} on; power by power: error {nstr(fine[2], 2)}. */""")
+    print_table("fine", *fine[:2])
+    print(f"""
+/* By {GELU_COARSE[1]} quadratics, zeros from {nstr(GELU_COARSE[0], 2)} on: error {nstr(coarse[2], 2)}. For what becomes codes of 8 bits. */""")
+    print_table("coarse", *coarse[:2])
+    print("\n#endif")
 
 
 if __name__ == "__main__":

@@ -112,6 +112,35 @@ static void activations_are_right_over_all_floats(void **state)
         fenced_free(&s.identity[t].packed);
 }
 
+/* Every 40961st float, then each 2^-12 of [-16, 16], in rows of which the last vector is not whole.
+ */
+static void gelu_for_codes_is_within_its_bound(void **state)
+{
+    (void)state;
+#if defined(__x86_64__)
+    enum { COLUMNS = 43, ROWS = 3 };
+    if (!fby_isa_available(FBY_ISA_AVX512))
+        return;
+    const uint32_t floats = UINT32_MAX / 40961, fine = 32 << 12;
+    float x[ROWS * COLUMNS], y[ROWS * COLUMNS];
+    for (uint32_t first = 0; first < floats + fine; first += ROWS * COLUMNS) {
+        for (uint32_t i = 0; i < ROWS * COLUMNS; i++) {
+            uint32_t bits = (first + i) * 40961u;
+            memcpy(&x[i], &bits, sizeof bits);
+            if (first + i >= floats || !isfinite(x[i]))
+                x[i] = (float)(first + i) * 0x1p-12f - (float)floats * 0x1p-12f - 16.0f;
+        }
+        memcpy(y, x, sizeof y);
+        fby_avx512_activate_coarse(FBY_ACTIVATION_GELU_ERF, y, COLUMNS, ROWS, COLUMNS);
+        for (uint32_t i = 0; i < ROWS * COLUMNS; i++) {
+            double want = gelu_erf((double)x[i]);
+            if (!(fabs((double)y[i] - want) <= fmax(1.5e-4, 0x1p-23 * fabs(want))))
+                fail_msg("f(%.9g) = %.9g, not %.9g", (double)x[i], (double)y[i], want);
+        }
+    }
+#endif
+}
+
 static void activations_survive_what_is_not_a_number(void **state)
 {
     (void)state;
@@ -208,6 +237,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(activations_are_right_over_all_floats),
+        cmocka_unit_test(gelu_for_codes_is_within_its_bound),
         cmocka_unit_test(activations_survive_what_is_not_a_number),
         cmocka_unit_test(exp2_is_within_its_bound_for_all_negative_floats),
         cmocka_unit_test(the_largest_score_weighs_exactly_one),

@@ -197,7 +197,7 @@ static void run_tile_of(const fby_tile *t, fby_activation activation)
     FBY_HEIGHTS(t->rows, 14, RUN_TILE)
 #undef RUN_TILE
     if (activation != FBY_ACTIVATION_NONE)
-        fby_avx512_activate(activation, t->out, t->ldo, t->rows, t->columns);
+        fby_avx512_activate_coarse(activation, t->out, t->ldo, t->rows, t->columns);
 }
 
 static void product(const fby_linear *linear, fby_activation activation, const void *x,
