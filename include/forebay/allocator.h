@@ -65,7 +65,10 @@ FBY_API void fby_free_batch(void *const *blocks, size_t count);
 /*
  * What this thread allocates until the matching end, by any function of this
  * header except those of heaps, goes at that end, at once. Scopes nest. Freeing
- * such a block earlier is allowed. FBY_ENOMEM for want of memory.
+ * such a block earlier is allowed. An older block that fby_realloc() has to move
+ * while a scope is open becomes the scope's: keep it, or resize it outside. Where
+ * libc's malloc is this one, as in the shim, what libc allocates for itself meanwhile
+ * (a stream's buffer, a locale) goes too. FBY_ENOMEM for want of memory.
  */
 FBY_API fby_status fby_scope_begin(void);
 /* FBY_EINVAL if this thread has no scope. */

@@ -17,7 +17,7 @@ void *fby_blocks_malloc(size_t size, size_t align);
 void *fby_blocks_missed(uint32_t class_index, size_t size, size_t align);
 void *fby_blocks_calloc(size_t count, size_t size);
 void *fby_blocks_realloc(void *block, size_t size);
-/* EINVAL for an alignment that is no power of two. */
+/* EINVAL for an alignment that is no power of two, or above FBY_ALIGN_MAX. */
 void *fby_blocks_aligned(size_t align, size_t size);
 /* Anything that the inline path does not take. */
 void fby_blocks_free(void *block);

@@ -17,14 +17,14 @@ static char *put(char *at, const char *text)
 
 FBY_COLD void fby_harden_fail(const void *pointer, const char *what)
 {
-    char line[160], *at = put(line, "forebay: free(0x");
+    char line[160], *at = put(line, "forebay: block 0x");
     uintptr_t value = (uintptr_t)pointer;
     int shift = 60;
     while (shift > 0 && (value >> shift) == 0)
         shift -= 4;
     for (; shift >= 0; shift -= 4)
         *at++ = "0123456789abcdef"[(value >> shift) & 15];
-    at = put(put(put(at, "): "), what), "\n");
+    at = put(put(put(at, ": "), what), "\n");
     if (write(STDERR_FILENO, line, (size_t)(at - line)) < 0) {
         /* Nowhere left to say it. */
     }

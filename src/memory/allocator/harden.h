@@ -6,7 +6,7 @@
 
 #include "base/platform.h"
 
-/* "forebay: free(0x…): WHAT". Allocates nothing. */
+/* "forebay: block 0x…: WHAT". Allocates nothing. */
 _Noreturn FBY_COLD void fby_harden_fail(const void *pointer, const char *what);
 
 enum {

@@ -21,6 +21,18 @@ static struct {
     uint32_t nodes;
 } all;
 
+/* ---- unloading ----
+ * A library that was linked with the archive must not be unloaded: the background thread runs its
+ * code, and each thread's end calls it. glibc keeps a library that defines a symbol of this kind,
+ * once it has been looked up. */
+extern char fby_allocator_stays __attribute__((visibility("default")));
+__asm__(".pushsection .data\n"
+        ".globl fby_allocator_stays\n"
+        ".type fby_allocator_stays, %gnu_unique_object\n"
+        ".size fby_allocator_stays, 1\n"
+        "fby_allocator_stays: .byte 0\n"
+        ".popsection");
+
 /* ---- fork ----
  * Locks are taken in the order in which they nest: purge, caches and arenas, the record, classes,
  * magazines, region. The child begins with all of them free and with the forking thread alone. */
@@ -111,6 +123,7 @@ static bool start_locked(void (*leave)(void *))
         fby_counts_start();
     atomic_store_explicit(&fby_cache_gate_always, gate, memory_order_relaxed);
     fby_purge_start();
+    fby_allocator_stays = 1;
     return true;
 }
 

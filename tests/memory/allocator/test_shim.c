@@ -82,6 +82,9 @@ static void the_older_names_align_too(void **state)
     assert_null(pvalloc(number("0xffffffffffffffff")));
     assert_int_equal(errno, ENOMEM);
     errno = 0;
+    assert_null(aligned_alloc(number("0x80000000"), 8)); /* 2 GiB: too large */
+    assert_int_equal(errno, EINVAL);
+    errno = 0;
     assert_null(aligned_alloc(number("3"), 8));
     assert_int_equal(errno, EINVAL);
 }
