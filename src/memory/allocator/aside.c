@@ -16,6 +16,7 @@ typedef int fby_aside_is_not_empty;
 #include "base/status.h"
 #include "forebay/allocator.h"
 #include "memory/allocator/lock.h"
+#include "memory/allocator/region.h"
 
 /* Blocks that a scope or a heap frees at its end. */
 typedef struct owned {
@@ -124,7 +125,7 @@ void *fby_realloc(void *block, size_t size)
 void *fby_aligned_alloc(size_t alignment, size_t size)
 {
     void *block = NULL;
-    int error = fby_is_pow2(alignment)
+    int error = fby_is_pow2(alignment) && alignment <= FBY_ALIGN_MAX
                     ? posix_memalign(&block, fby_max_size(alignment, sizeof(void *)), size)
                     : EINVAL;
     if (error != 0) {
