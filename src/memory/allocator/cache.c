@@ -143,7 +143,7 @@ static fby_slot *spill(fby_cache *cache, uint32_t c, fby_slot *top)
 /* ---- the slow paths of the owner ---- */
 
 enum {
-    LENT_MIN = 256,   /* bytes: for smaller blocks it saves too little */
+    LENT_MIN = 1024,  /* bytes: smaller blocks save too little for what a slow path costs */
     LENT_LEAVES = 8,  /* blocks that the larger class keeps */
     LENT_DOUBLES = 2, /* a block of up to four times the size */
 };
