@@ -359,6 +359,8 @@ static void short_child(uint64_t forked_ms)
 static void a_short_child_of_a_fork_gets_no_background_thread(void **state)
 {
     (void)state;
+    if (FBY_TSAN || FBY_ASAN)
+        skip(); /* they have threads of their own */
     int status = 0;
     fby_free(fby_malloc(8 << 20)); /* more than a small process has */
     usleep(20000);                 /* and old enough */
