@@ -12,15 +12,14 @@
  *              that are far apart now) is what plans are told; forgotten within
  *              a second or so without teams, and seen anew.
  * Workers      Where all are at work and each takes more than a quarter longer
- *              than a lone one has been seen to, against the costs, some fewer are
- *              tried for 8 batches and kept
- *              if what all do together grows by 5 %; likewise up again, 2 %.
- *              The next trial waits, twice as long after each that failed (0.1 to
- *              6.4 s for fewer, 0.8 s for more; from the start again where the crowd
- *              was gone meanwhile); one
- *              that is not over after a second, because the load is, ends. Where
- *              no crowd is seen for 800 ms, or none comes of a trial of more, all
- *              may work again.
+ *              than a lone one has been seen to, against the costs, some fewer
+ *              are tried for 8 batches and kept if what all do together grows
+ *              by 5 %; likewise up again, 2 %. The next trial waits, twice as
+ *              long after each that failed (0.1 to 6.4 s for fewer, 0.8 s for
+ *              more; from the start again where the crowd was gone meanwhile);
+ *              one that is not over after a second, because the load is, ends.
+ *              Where no crowd is seen for 800 ms, or none comes of a trial of
+ *              more, all may work again.
  * Tokens       With a target for calls' p99: a quarter fewer when more than 1 %
  *              of the last calls took longer, a quarter more when none took
  *              more than six tenths of it. Where the smallest batches are late as

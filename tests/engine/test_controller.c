@@ -193,7 +193,7 @@ static void feed_single_caller(fby_controller *c)
 }
 
 /*
- * As `bench workers --load` showed it beside a neighbour: many call, one worker of two is found to
+ * Beside a neighbour many call, and one worker of two is found to
  * do more; then the neighbour and all callers but one are gone. Every batch of the one caller is
  * then as large a crowd as is allowed, and none of those that two share is one: what was found was
  * held on to for ever, but for a second now and then.
