@@ -169,7 +169,10 @@ def run_part(part, command, arguments):
 
 
 def main():
-    command, *arguments = sys.argv[1:]
+    command, *arguments = sys.argv[1:] or ["--help"]
+    if command in ("-h", "--help"):
+        print(__doc__.strip())
+        return
     command = str(pathlib.Path(command).resolve())
     parts = PARTS
     if arguments:
